@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_spaces.settings.sentences import first_line
-from trials.log.buckets import folders_like, is_in_store, object_at, place_of
 from trials.log.file_names import view_of
 from trials.log.object_store import GLOB
 from trials.log.parquet_errors import parquet_refused
+from trials.log.run_places import folders_like, is_in_store, object_at, place_of
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
 from trials.log.views import damaged_view
 from trials.objective import ACCURACY, CURVES, Objective, in_words

@@ -22,7 +22,7 @@ class Headline:
         epochs: of each of them.
         is_repeated: these are trainings of a finalist; else it is the one trial that wins.
         is_longer: they are longer than trials, so that no trial's figures compare with these.
-        reward_interval: None where nothing tells how trainings vary.
+        reward_interval: None where the spread between trainings is unknown.
         uncertain: why the step time is uncertain; None if it is not.
     """
 

@@ -17,7 +17,7 @@ class PairedDifference:
     """Mean difference of pairs, with Student's 95 % interval of it alone.
 
     Attributes:
-        p_value: two-sided, of Student's paired test; None where nothing tells how pairs vary: then there is
+        p_value: two-sided, of Student's paired test; None where the pairs' spread is unknown: then there is
             no interval either (NaN).
         is_sure: by Holm's correction over all the comparisons that were made together.
     """
@@ -49,7 +49,7 @@ def paired_differences(
 def mean_of_seeds(values: np.ndarray) -> Estimate:
     """Mean of shares, such as accuracies of one network, or of their differences, with Student's interval.
 
-    The interval is NaN where nothing tells how seeds vary: of fewer than two values, and of values that are
+    The interval is NaN where the seeds' spread is unknown: of fewer than two values, and of values that are
     all alike. Accuracies are counts of images, and equal counts say that images are few, not that seeds do
     not matter.
     """

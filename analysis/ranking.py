@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.frame import floats, objective_values
 from analysis.trial_rules import SEARCHED
 from trials.log.recorded import ALL_COLUMNS, Recorded
+from trials.measurement import Measurement
 from trials.reward import REWARDABLE, SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
-from trials.trial import Measurement
 
 
 def searched(trials: pd.DataFrame) -> pd.DataFrame:

@@ -80,7 +80,7 @@ def may_win(row: TrialRow) -> bool:
 
 
 def standing(row: TrialRow) -> tuple[int, float]:
-    """The sort key of the best trial: longer trainings first, for only those of one length compare."""
+    """Sort key of the best trial: longer trainings first, because only those of one length compare."""
     reward = row["reward"]
     if reward is None or reward != reward:  # a frame's missing reward is NaN
         reward = 0.0
@@ -105,7 +105,7 @@ def longest(rows: Iterable[TrialRow]) -> list[TrialRow]:
 
 
 def own_epochs_of(row: TrialRow, rows: Mapping[int, TrialRow]) -> int:
-    """As `own_epochs`, of a row; `rows` by trial."""
+    """The `own_epochs` of a row; `rows` are all rows by trial."""
     before = row.get("continues")
     lengths = {before: rows[before]["epochs"]} if before is not None and before in rows else {}
     return own_epochs(row["epochs"], before, lengths)

@@ -1,1 +1,1 @@
-"""The search, what becomes of the winner, and the command line."""
+"""The search, the training and export of its winner, and the command line."""

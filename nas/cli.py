@@ -88,7 +88,7 @@ def main() -> None:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Ignores Ctrl-C in the block: a second one must not cut off the message on how to continue."""
-    if threading.current_thread() is not threading.main_thread():  # others are not told of signals
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -115,7 +115,7 @@ def _exit_code(error: Exception) -> int | None:
     from nas.search.stopping import SearchStoppedError
     from nas.search.strategy_guard import SearchFailedError
     from nas.training.failure import TrainingFailedError
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
     from trials.devices.device_errors import DeviceLostError
     from trials.executors.ray_local import RayLostError
     from trials.executors.ray_pool import WorkersError

@@ -1,4 +1,4 @@
-"""Events of searches and of trainings, for whoever watches."""
+"""Events of searches and of trainings, for screens and loggers."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -17,8 +17,9 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # tests' Ray st
 # Beside other tests, workers at Ray's nice 15 get almost nothing, and their test waits for them.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+from tiny_searches import tiny_search
+
 from nas.search.config import SearchConfig
-from search_spaces.settings.yaml_files import from_mapping
 
 MakeConfig = Callable[..., SearchConfig]
 Nas = Callable[..., tuple[int, str, str]]  # exit code, standard output, standard error
@@ -44,7 +45,7 @@ LONGEST = (
     "test_full_training", "test_api_examples", "test_golden_behaviour", "test_train", "test_checkpoint",
     "test_measure", "test_ray_cluster", "test_faults", "test_layering", "test_stopping", "test_own_ops",
     "test_fvcore", "test_error_catalogue", "test_notebook", "test_container", "test_strategy_benchmark",
-    "test_counting", "test_bound_stopping", "test_chain", "test_halving_trials", "test_store",
+    "test_counting", "test_bound_stopping", "test_search_to_predictions", "test_halving_trials", "test_store",
     "test_config_properties", "test_cpu_kernels", "test_interchange",
 )  # fmt: skip
 
@@ -139,25 +140,31 @@ def timed_in_few_rounds(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def tiny_search(**changes: Any) -> SearchConfig:
-    """A valid search over the tiny space, with keys replaced as given."""
-    mapping: dict[str, Any] = {
-        "space": "tiny",
-        "data": {"source": "digits"},
-        "recipe": {"epochs": 2, "batch_size": 64, "resolution": 16, "flip": False},
-        "strategy": {"name": "evolution", "population": 4, "tournament": 2},
-        "reward": {"step_time_ratio": -0.07, "params": -0.05},
-        "baseline": 3,
-        "budget": {"trials": 12},
-        "seed": 0,
-    }
-    return from_mapping(SearchConfig, {**mapping, **changes}, name="search.yaml")
-
-
 @pytest.fixture
 def make_config() -> MakeConfig:
     """Makes a valid search over the tiny space, with keys replaced as given."""
     return tiny_search
+
+
+@pytest.fixture(scope="module")
+def quick_comparisons() -> Iterator[None]:
+    """Trainings of comparisons without pictures and estimates."""
+    from comparisons import quick_trainings
+
+    with quick_trainings():
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole_comparison(
+    tmp_path_factory: pytest.TempPathFactory, as_a_worker: None, quick_comparisons: None
+) -> Any:
+    """A comparison that nothing interrupts, and of which no training diverges."""
+    from comparisons import TWO
+
+    from nas.comparing.compare import compare
+
+    return compare(TWO, tmp_path_factory.mktemp("whole") / "run")
 
 
 @pytest.fixture

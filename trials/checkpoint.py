@@ -8,14 +8,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from search_spaces.inheritance.weight_maps import WeightMap
-from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import to_mapping
 from trials.images.config import DataConfig
-from trials.log.buckets import check_reached, place_of, states_at
 from trials.log.durable_files import DurableFiles
+from trials.log.run_places import check_reached, states_at
 from trials.objective import ACCURACY
-from trials.recipe import Recipe
-from trials.training.inherited_weights import inherit
 from trials.training.step import TrainingStep
 from trials.training.train import EpochEnd
 from trials.training.weights_file import load_tensors, save_tensors
@@ -90,30 +88,6 @@ class TrialCheckpoint:
         }:
             return []
         step.load({name: tensor.to(step.device) for name, tensor in tensors.items()})
-        return ends
-
-    def transfer(self, step: TrainingStep, weight_map: WeightMap, recipe: Recipe) -> list[EpochEnd]:
-        """Gives the step of another network this training's state, by a map; returns this training's epochs.
-
-        The recipe is that of both trainings.
-
-        Raises:
-            ConfigError: the checkpoint is gone or damaged, or is not of the map's parent.
-        """
-        name = place_of(self.path)
-        tensors, facts = load_tensors(self.path, files=self._files)
-        try:
-            ends = [EpochEnd(**end) for end in facts["ends"]]
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"{name}: not a trial's checkpoint; its epochs are expected in it") from error
-        found, expected = facts.get("architecture_id"), weight_map.parent.architecture_id
-        if found != expected:
-            known = "does not say of which architecture it is" if found is None else f"is of {found}"
-            raise ConfigError(f"{name}: {known}; {expected}, the map's parent, is expected")
-        try:
-            inherit(step, weight_map, tensors, recipe)
-        except ValueError as error:
-            raise ConfigError(f"{name}: {error}") from error
         return ends
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from trials.devices.device_errors import DeviceFault, device_fault, is_out_of_memory
 from trials.devices.device_lock import DeviceLock, Role
+from trials.measurement import InferenceTime, StepTime
 from trials.timing.step_time import TimedStep, is_uncertain, surer
 from trials.timing.trial_timing import TrialTiming
 from trials.training.step import TrainingStep
-from trials.trial import InferenceTime, Phase, StepTime, Trial
+from trials.trial import Phase, Trial
 
 
 class MeasuredTimes:

@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic.dataclasses import dataclass
 
-from search_spaces.networks.architecture import STRICT
 from search_spaces.networks.bounds import LARGEST_BATCH, LARGEST_EPOCHS, SMALLEST_RESOLUTION
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.messages import RECORDED
+from search_spaces.settings.strict import STRICT
 from search_spaces.settings.yaml_files import to_mapping
 from trials.pictures import (
     SQUASHED,

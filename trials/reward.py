@@ -10,8 +10,9 @@ from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.setting_errors import refused_as
 from trials.log.recorded import Recorded
 from trials.log.row_types import TrialRow
+from trials.measurement import INFERENCE, Measurement, size_ratio
 from trials.objective import in_words, name_of, objective_of
-from trials.trial import INFERENCE, Measurement, Status, StopBelow, TrialResult, size_ratio
+from trials.trial import Status, StopBelow, TrialResult
 
 LARGEST_EXPONENT = 10.0
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import torch
 
 from search_spaces.networks.counting import Counts, count
-from search_spaces.networks.network import check_resolution
+from search_spaces.networks.resolutions import check_resolution
 from trials.checkpoint import Checkpoints
 from trials.devices.device import claim, device_info, give_back_freed_memory, lock_of
 from trials.devices.device_errors import DeviceFault
@@ -20,6 +20,7 @@ from trials.failures import Failure, InvalidNetworkError, TrialTimeoutError, che
 from trials.images.device_images import ResidentImages
 from trials.images.recipe_images import DeviceImages
 from trials.measured_times import MeasuredTimes
+from trials.measurement import Measurement, Mode
 from trials.recipe import Precision, Recipe
 from trials.recipe_stages import steps_of_epoch
 from trials.reward import too_low_at_best
@@ -28,14 +29,13 @@ from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_memory import step_memory
 from trials.timing.trial_timing import TrialTiming
 from trials.training.micro_batches import can_halve, fit_training
+from trials.training.seeds import WEIGHTS, derived_seed
 from trials.training.step import TrainingStep, build_step
-from trials.training.train import WEIGHTS, EpochEnd, derived_seed, train
+from trials.training.train import EpochEnd, train
 from trials.trial import (
     DeviceInfo,
     Event,
     Kernels,
-    Measurement,
-    Mode,
     Phase,
     Progress,
     RunTrial,
@@ -249,7 +249,7 @@ class _TrialRun:
         )
 
     def _wait_for(self, role: Role) -> Iterator[Event]:
-        """Waits until the device is held in this role; tells meanwhile that the trial waits."""
+        """Waits until the device is held in this role; reports meanwhile that the trial waits."""
         for _ in self.worker.lock.queue(role):
             yield self._progress("waiting")
 

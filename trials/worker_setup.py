@@ -7,7 +7,7 @@ import torch
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.own_modules import OwnOps
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.lock_files import FOLDER
 from trials.images.config import DataConfig
@@ -69,7 +69,7 @@ class WorkerSetup:
             )
 
     def gpu_precision(self, device: torch.device) -> str | None:
-        """The precision in which a GPU trains; None of a CPU, where it takes a probe to tell."""
+        """The precision in which a GPU trains; None of a CPU, where a probe has to decide."""
         if device.type == "cpu":
             return None
         asked = self.precisions[0] if self.precisions else "auto"

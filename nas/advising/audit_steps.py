@@ -6,8 +6,8 @@ from nas.advising.advice import Step
 from nas.advising.recorded_images import is_elsewhere
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.file_names import AUDIT_FOLDER
 from trials.log.own_ops_record import trust_words
 from trials.log.run_folder import has_log

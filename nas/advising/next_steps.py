@@ -9,10 +9,10 @@ from nas.advising.comparison_steps import comparison_advice
 from nas.advising.search_steps import search_advice
 from nas.advising.training_steps import driver_within, is_training, training_advice
 from nas.comparing.config import is_comparison
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word, set_words
-from search_spaces.settings.yaml_files import ConfigError
-from trials.log.buckets import is_in_store, place_of
 from trials.log.run_folder import has_log
+from trials.log.run_places import is_in_store, place_of
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 LOOKED_AT = 50  # entries of a folder, and of each of its folders

@@ -22,8 +22,9 @@ from nas.training.config import read_training
 from nas.training.repeats import REPEATS
 from nas.training.suited_recipe import training_command
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word, set_words
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import read_yaml
 from trials.log.continuing import continue_command
 from trials.log.file_names import BEST_FILE, SEARCH_FILE
 from trials.log.own_ops_record import trust_words
@@ -123,7 +124,7 @@ def report_step(run: str) -> Step:
 
 
 def _goes_on_steps(found: RunStatus, config: SearchConfig) -> list[Step]:
-    """As `progress_steps`, where the images lie elsewhere with a place for their path."""
+    """The steps of `progress_steps`, with a placeholder for the images' path where they lie elsewhere."""
     where = where_images_are(config.data.source)
     return [
         replace(step, command=step.command + _moved(config), reason=step.reason + where)

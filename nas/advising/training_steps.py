@@ -13,10 +13,10 @@ from nas.training.repeats import FILE as REPEATS_FILE
 from nas.training.repeats import folders_of_repeats, read_repeats
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.ops import is_own_op
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word, set_words
-from search_spaces.settings.yaml_files import ConfigError
-from trials.log.buckets import place_of
 from trials.log.driver_lock import driver_of
+from trials.log.run_places import place_of
 from trials.objective import in_words
 
 BUILDING = ("train", "evaluate", "export", "predict")  # commands that build the network
@@ -32,10 +32,10 @@ def training_goes_on(folder: str, *, data: str | None = None) -> str:
     return f"nas train --run {path_word(folder)}{moved}"
 
 
-def evaluate_step(folder: str, *, data: str = IMAGES) -> Step:
+def evaluate_step(folder: str) -> Step:
     """Evaluate the best weights on images that they have not seen."""
     return Step(
-        f"nas evaluate {path_word(best_weights(folder))} --data {path_word(data)}",
+        f"nas evaluate {path_word(best_weights(folder))} --data {path_word(IMAGES)}",
         "minival has chosen these weights: images that they have not seen tell their accuracy",
     )
 
@@ -92,7 +92,7 @@ def _of_one_training(folder: Path, config: TrainingConfig) -> Advice:
 
 
 def _running(place: str, driver: str, goes_on: str) -> Advice:
-    """To look again later: the same command now would be refused."""
+    """The step of looking again later: the same command would be refused now."""
     again = Step(f"nas next {path_word(place)}", "it runs; later this says what is to be done", watches=True)
     note = Step(goes_on, "when that process has ended, if it ended too early", "continues")
     return advice(place, "training", f"running ({driver})", again, notes=(note,))

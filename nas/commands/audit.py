@@ -25,7 +25,7 @@ def audit(
     from nas.commands.launch_audit import audit_on_console
     from nas.screens.audit import audit_screen
     from nas.search.audit import plan_audit
-    from trials.log.buckets import run_folder
+    from trials.log.run_places import run_folder
 
     plan = plan_audit(run_folder(run), trials=trials, epochs=epochs)
     figures = audit_on_console(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json, Trust
+from nas.commands.options import Json, Patience, SetTraining, TrainedImages, Trust
 from nas.commands.output import show
 from nas.screens.terminal import print_notes, say_start, terminal
 from nas.training.suited_recipe import DEFAULT_RECIPE
@@ -29,7 +29,7 @@ def compare(
             help="Architectures: files, published names, runs (RUN, RUN:TRIAL). A comparison: shows it."
         ),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Images: a folder, Parquet files, a URL, digits.")] = None,
+    data: TrainedImages = None,
     recipe: Annotated[
         str | None,
         typer.Option(help=f"A recipe: a file, or a shipped one's name (default: {DEFAULT_RECIPE})."),
@@ -43,13 +43,8 @@ def compare(
         Equal | None,
         typer.Option(help="Each has the recipe's epochs (default), or the first one's training time."),
     ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(min=1, help="End after so many evaluations at the last size without a better accuracy."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value, as in recipe.epochs=30.")
-    ] = None,
+    patience: Patience = None,
+    set_: SetTraining = None,
     trust: Trust = None,
     as_json: Json = False,
 ) -> None:
@@ -108,7 +103,7 @@ def _show(folder: Path, *, typed: Sequence[str], repeats: int | None, as_json: b
     from nas.commands.launch_comparison import comparison_so_far
     from nas.comparing.config import is_comparison
     from nas.screens.comparison import comparison_screen
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
     from trials.log.driver_lock import driver_of
 
     if not is_comparison(folder):

@@ -35,8 +35,8 @@ def describe(
     from search_spaces.interchange.exportable import exportable
     from search_spaces.networks.architecture import Architecture
     from search_spaces.networks.figures import architecture_figures
-    from trials.log.buckets import local_file
     from trials.log.run_folder import is_run
+    from trials.log.run_places import local_file
 
     described: Architecture | SearchSpace
     if is_run(Path(local := local_file(source))):

@@ -27,7 +27,7 @@ def evaluate(
     from nas.training.evaluation import evaluate_images, evaluation_resolution, labelled_images, with_option
     from search_spaces.settings.output_files import PNG, refuse_other_kind, writing
     from trials.images.sources import source_words
-    from trials.log.buckets import place_of
+    from trials.log.run_places import place_of
     from trials.training.weights_file import load_weights
 
     if output is not None:

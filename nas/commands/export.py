@@ -63,7 +63,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a network or its architecture for here or for elsewhere, and prove what was written."""
-    from trials.log.buckets import local_file
+    from trials.log.run_places import local_file
 
     source = local_file(source)
     if optuna is not None:
@@ -112,7 +112,7 @@ def _export_one(
 ) -> None:
     from nas.commands.written import ExportedNetwork
     from nas.interchange.export_formats import export_source
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
 
     meant = WEIGHTS_BY_SUFFIX.get(output.suffix) if output is not None else None
     if meant is not None and format_ is Format.YAML:

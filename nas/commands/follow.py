@@ -1,4 +1,4 @@
-"""The state of a run on the screen, again every two seconds."""
+"""The state of a run on the screen, printed again every two seconds."""
 
 import time
 from contextlib import nullcontext, suppress

@@ -12,7 +12,7 @@ from nas.screens.bars import bar, bars_of
 from nas.screens.terminal import print_notes
 from nas.search.config import SearchConfig
 from nas.search.refused_images import refused_images
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.device_errors import DeviceLostError
 from trials.devices.mps import START, mps_runs

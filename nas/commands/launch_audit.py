@@ -1,4 +1,4 @@
-"""From the command line's words to a running audit: workers, images, a bar of its epochs."""
+"""Launch of an audit from the command line's words: workers, images, a bar of its epochs."""
 
 from rich.console import Console
 from rich.progress import Progress as ProgressBars

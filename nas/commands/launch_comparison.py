@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from rich.console import Console
 
 from nas.advising.comparison_steps import comparison_goes_on
 from nas.commands.launch import compile_kernels, packed
 from nas.commands.launch_training import train_on_console
+from nas.commands.training_options import config_of_options, images_given
 from nas.comparing.compare import check_comparison_folder, compare, is_complete
 from nas.comparing.config import ComparisonConfig, continued, is_comparison, read_plan
 from nas.comparing.figures import ComparisonFigures, comparison_figures
@@ -18,9 +18,9 @@ from nas.comparing.networks import read_networks
 from nas.screens.comparison import ComparisonView
 from nas.screens.terminal import print_notes
 from nas.training.config import TrainingConfig
-from search_spaces.settings.parsing import Location
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from search_spaces.settings.yaml_files import to_mapping
 from trials.log.disk_wait import FULL, LogNotWrittenError
 
 
@@ -47,26 +47,21 @@ def comparison_config(
         ConfigError: something is missing or wrong.
     """
     check_comparison_folder(folder)
-    if data is None:
-        raise ConfigError("--data is missing: the images to train on (a folder, a Parquet file, a URL)")
+    images_given(data)
     before = read_plan(folder) if is_comparison(folder) else None
     networks = read_networks(sources)
-    mapping: dict[str, Any] = {
-        "networks": to_mapping(networks),
-        "data": {"source": data},
+    options = {
+        "data": data,
         "recipe": recipe,
         "test": test,
         "patience": patience,
         "equal": equal,
         "repeats": repeats or (before.config.repeats if before is not None else None),
     }
-    mapping = {key: value for key, value in mapping.items() if value is not None}
-    typed: dict[Location, str] = {
-        (key,): f"--{key} {quote(str(value))}" for key, value in mapping.items() if key != "networks"
-    }
-    typed |= {("networks",): "nas compare", ("data",): f"--data {quote(data)}"}
-    typed[("data", "source")] = typed[("data",)]
-    config = from_mapping(ComparisonConfig, mapping, name="nas compare", overrides=overrides, typed=typed)
+    named = ("networks", to_mapping(networks), "nas compare")
+    config = config_of_options(
+        ComparisonConfig, options, command="nas compare", networks=named, overrides=overrides
+    )
     if config.recipe.initial_weights != "none":
         say(f"{recipe} is for given weights, and these trainings begin from nothing")
     return config if before is None else continued(config, before, folder)

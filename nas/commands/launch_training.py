@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from rich.console import Console
 
 from nas.advising.training_steps import training_goes_on
 from nas.commands.launch import compile_kernels, packed
+from nas.commands.training_options import config_of_options
 from nas.events import GroupLost
 from nas.screens.terminal import print_notes
 from nas.screens.training import TrainingView
@@ -26,11 +26,11 @@ from nas.training.suited_recipe import DEFAULT_RECIPE
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from nas.training.weights_size import with_size_of_weights
-from search_spaces.settings.parsing import Location
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
-from trials.log.buckets import files_of, is_in_store, place_of
+from search_spaces.settings.yaml_files import to_mapping
 from trials.log.durable_files import SHARED
+from trials.log.run_places import files_of, is_in_store, place_of
 
 PICTURE = "training.png"
 
@@ -72,21 +72,11 @@ def training_config(
                 "or name the architecture again: then --data and --test may say where the same images lie now"
             )
         return read_training(folder, overrides=overrides)
-    if data is None:
-        raise ConfigError("--data is missing: the images to train on (a folder, a Parquet file, a URL)")
-    mapping: dict[str, Any] = {
-        "architecture": architecture,
-        "data": {"source": data},
-        "recipe": recipe,
-        "test": test,
-        "init": init,
-        "patience": patience,
-    }
-    mapping = {key: value for key, value in mapping.items() if value is not None}
-    typed: dict[Location, str] = {(key,): f"--{key} {quote(str(value))}" for key, value in mapping.items()}
-    typed |= {("architecture",): f"nas train {quote(architecture)}", ("data",): f"--data {quote(data)}"}
-    typed[("data", "source")] = typed[("data",)]
-    config = from_mapping(TrainingConfig, mapping, name="nas train", overrides=overrides, typed=typed)
+    options = {"data": data, "recipe": recipe, "test": test, "init": init, "patience": patience}
+    named = ("architecture", architecture, f"nas train {quote(architecture)}")
+    config = config_of_options(
+        TrainingConfig, options, command="nas train", networks=named, overrides=overrides
+    )
     if config.recipe.initial_weights != "none" and init is None:
         say(f"{recipe} is for given weights, and there is no --init: the training begins from nothing")
     return with_size_of_weights(config, folder, overrides=overrides, say=say)
@@ -187,12 +177,12 @@ def _shown(
 ) -> TrainingResult:
     with Loggers(log, folder, to_mapping(config)) as loggers, TrainingView(console) as view:
 
-        def tell(event: TrainingEvent | GroupLost) -> None:
+        def show(event: TrainingEvent | GroupLost) -> None:
             view.show(event)
             if not isinstance(event, GroupLost):
                 loggers.show(event)
 
-        return _train(config, folder, devices=devices, address=address, on_event=tell)
+        return _train(config, folder, devices=devices, address=address, on_event=show)
 
 
 def _train(

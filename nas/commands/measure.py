@@ -64,7 +64,7 @@ def measure(
         from nas.measuring.retarget import retarget, retargeted_json
         from nas.screens.bars import bars_of, counting
         from nas.screens.retarget import retarget_screen
-        from trials.log.buckets import run_folder
+        from trials.log.run_places import run_folder
 
         if sources or classes or resolution or input_ or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
@@ -103,7 +103,7 @@ def measure(
 
 
 def _check_request(sources: Sequence[str], *, table: str | None, out: Path | None) -> None:
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
 
     if table is None and out is not None:
         raise ConfigError("--out names the file of a table; it goes with --table SPACE")
@@ -118,7 +118,7 @@ def _check_request(sources: Sequence[str], *, table: str | None, out: Path | Non
 
 def _side(shape: str | None, resolution: int | None) -> int | None:
     """The pixels of --input, or those of --resolution."""
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
 
     if shape is None:
         return resolution

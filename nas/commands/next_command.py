@@ -18,7 +18,7 @@ def next_(
     """Say what to do now with a run, a training or images, and why; with the exact command."""
     from nas.advising.next_steps import next_steps
     from nas.screens.advice import advice_screen
-    from trials.log.buckets import run_folder
+    from trials.log.run_places import run_folder
 
     found = next_steps(run_folder(path))
     show(as_json, lambda: found, lambda: advice_screen(found))

@@ -32,6 +32,16 @@ BatchSize = Annotated[
     int | None,
     typer.Option(min=2, max=LARGEST_BATCH, help="Images of a step (default: 32; on a GPU 256)."),
 ]
+TrainedImages = Annotated[
+    str | None, typer.Option("--data", help="Images: a folder, Parquet files, a URL, digits.")
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(min=1, help="End after so many evaluations at the last size without a better accuracy."),
+]
+SetTraining = Annotated[
+    list[str] | None, typer.Option("--set", help="key.path=value, as in recipe.epochs=30.")
+]
 Run = Annotated[Path, typer.Argument(help="A run directory.")]
 RayAddress = Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")]
 Log = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")]

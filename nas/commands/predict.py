@@ -54,7 +54,7 @@ def predict(
     more = f", {unreadable:,} could not be read" if unreadable else ""
     more += f"; {counted(int(others.sum()), 'file')} of other kinds" if others.any() else ""
     more += " (column error)" if more else ""
-    told = f"{output}: {counted(pictures, 'picture')}{more}"
+    summary = f"{output}: {counted(pictures, 'picture')}{more}"
     if frame.error.str.contains(TOO_LARGE, regex=False).any():
-        told += "; some are too large: --max-pixels raises the limit"
-    console.print(told, soft_wrap=True)
+        summary += "; some are too large: --max-pixels raises the limit"
+    console.print(summary, soft_wrap=True)

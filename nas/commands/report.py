@@ -30,7 +30,7 @@ def report(
     from nas.report.facts import changed_terms
     from nas.report.page import write_report
     from nas.search.recorded_config import recorded_config
-    from trials.log.buckets import run_folder
+    from trials.log.run_places import run_folder
 
     run = run_folder(run)
     terms = changed_terms(reward, recorded=recorded_config(run).reward) if reward else None

@@ -86,7 +86,7 @@ def scale(
     from nas.scaling.files import scale_into
     from nas.scaling.solver import budgets_of
     from nas.screens.scaling import family_screen
-    from trials.log.buckets import local_file
+    from trials.log.run_places import local_file
 
     limits = {"params": params, "macs": macs, "step_time_ratio": step_time_ratio, "hours": hours}
     request = Request(

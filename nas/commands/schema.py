@@ -18,8 +18,8 @@ def schema(
     """Print the JSON Schema of what a command prints with --json."""
     from nas.commands.schemas import PRINTED, schema_list, schema_of
     from nas.screens.schemas import schemas_screen
+    from search_spaces.settings.config_error import ConfigError
     from search_spaces.settings.near_names import suggestion
-    from search_spaces.settings.yaml_files import ConfigError
 
     if command is None:
         show(

@@ -91,27 +91,6 @@ def schema_of(command: str) -> dict[str, Any]:
     }
 
 
-def shape_of(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without its words and names of types: whatever changes in the rest changes the shape."""
-    definitions = schema.get("$defs", {})
-
-    def shape(part: Any) -> Any:
-        if isinstance(part, list):
-            return [shape(each) for each in part]
-        if not isinstance(part, dict):
-            return part
-        if "$ref" in part:
-            return shape(definitions[part["$ref"].rpartition("/")[2]])
-        kept = {key: value for key, value in part.items() if key not in ("title", "description", "$defs")}
-        if "properties" in kept:  # whose keys are names of ours, "title" perhaps one of them
-            properties = {name: shape(value) for name, value in kept.pop("properties").items()}
-            return {**{key: shape(value) for key, value in kept.items()}, "properties": properties}
-        return {key: shape(value) for key, value in kept.items()}
-
-    found: dict[str, Any] = shape(schema)
-    return found
-
-
 def schema_list() -> SchemaList:
     """All commands that have --json, with their versions."""
     return SchemaList(tuple(NamedSchema(name, version) for name, (version, _) in PRINTED.items()))

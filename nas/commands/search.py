@@ -98,7 +98,7 @@ def search(
     say_start(console, f"{file}, in {place}")
     from nas.results.summary import search_summary
     from nas.screens.summary import summary_screen
-    from trials.log.buckets import local_file, run_folder
+    from trials.log.run_places import local_file, run_folder
 
     folder = run_folder(place)
     file = local_file(file)
@@ -222,7 +222,7 @@ def launch_search(
         StopRequest(grace=grace, say=view.say) as stop,
     ):
 
-        def tell(event: "SearchEvent") -> None:
+        def show(event: "SearchEvent") -> None:
             if isinstance(event, Begun):  # everything has been checked
                 view.say(searching)
             view.show(event)
@@ -231,7 +231,7 @@ def launch_search(
         patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
         open_run = partial(RunStore, patience=patience, shared=shared)
         with continuable(folder):
-            result = run_search(config, folder, execute=execute, on_event=tell, open_run=open_run, stop=stop)
+            result = run_search(config, folder, execute=execute, on_event=show, open_run=open_run, stop=stop)
     report_after_search(folder, console)
     return result
 

@@ -41,7 +41,7 @@ def simulate(
     from nas.screens.simulate import simulate_screen
     from nas.simulation.compare_strategies import compare_on_console
     from nas.simulation.comparison import comparison_json
-    from trials.log.buckets import run_folder
+    from trials.log.run_places import run_folder
 
     comparison = compare_on_console(
         run_folder(source),

@@ -43,7 +43,7 @@ def space(
     """Write a search space around a network: its stages with other ops, kernels, expansions, layers."""
     from nas.commands.written import WrittenSpace
     from nas.interchange.around import write_space_around
-    from trials.log.buckets import local_file
+    from trials.log.run_places import local_file
 
     written = write_space_around(
         local_file(source), from_.value if from_ else None, radius=radius, limits=read_limits(limit or []),

@@ -21,7 +21,7 @@ def status(
     from nas.results.status import run_status
     from nas.screens.run_list import folder_screen
     from nas.screens.status import status_screen
-    from trials.log.buckets import run_folder
+    from trials.log.run_places import run_folder
 
     run = run_folder(run)
     if holds_runs(run):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json, Log, Trust
+from nas.commands.options import Json, Log, Patience, SetTraining, TrainedImages, Trust
 from nas.commands.output import json_text
 from nas.screens.terminal import print_notes, say_start, terminal
 from nas.training.suited_recipe import DEFAULT_RECIPE
@@ -16,15 +16,12 @@ def train(
     architecture: Annotated[
         str | None, typer.Argument(help="An architecture: a file, or a published name; none: resume --run.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Images: a folder, Parquet files, a URL, digits.")] = None,
+    data: TrainedImages = None,
     recipe: Annotated[str, typer.Option(help="A recipe: a file, or a shipped one's name.")] = DEFAULT_RECIPE,
     run: Annotated[Path | None, typer.Option(help="The folder; a training that is there is resumed.")] = None,
     test: Annotated[str | None, typer.Option(help="Test images, read once, at the end.")] = None,
     init: Annotated[str | None, typer.Option(help="Weights to begin with, also another network's.")] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(min=1, help="End after so many evaluations at the last size without a better accuracy."),
-    ] = None,
+    patience: Patience = None,
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Trainings that differ in their seed.")] = 1,
     devices: Annotated[
         int, typer.Option(min=1, max=4096, help="GPUs, else cores, that share each batch.")
@@ -33,9 +30,7 @@ def train(
         str | None, typer.Option(help="A Ray cluster with the devices; default: this machine.")
     ] = None,
     log: Log = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value, as in recipe.epochs=30.")
-    ] = None,
+    set_: SetTraining = None,
     shared: Annotated[
         bool, typer.Option("--shared", help="Let others read a new training; else only you may.")
     ] = False,
@@ -54,8 +49,8 @@ def train(
     from nas.training.repeats import typed_words
     from nas.training.result import training_figures
     from nas.training.termination import TerminatedError, signals_interrupt
-    from search_spaces.settings.yaml_files import ConfigError
-    from trials.log.buckets import local_file, run_folder
+    from search_spaces.settings.config_error import ConfigError
+    from trials.log.run_places import local_file, run_folder
 
     folder = run_folder(place)
     words = typed_words(

@@ -19,7 +19,7 @@ def verify(
     """Check that a run's log is whole; exit code 1 if it is not."""
     from nas.results.verify import verify_run
     from nas.screens.verify import verdict_screen
-    from trials.log.buckets import run_folder
+    from trials.log.run_places import run_folder
 
     verdict = verify_run(run_folder(run), repair=repair)
     show(as_json, lambda: verdict, lambda: verdict_screen(verdict), soft_wrap=True)

@@ -27,7 +27,7 @@ def watch(
 ) -> None:
     """Follow a search: its state every two seconds, or as a page that changes with the run."""
     from nas.commands.follow import follow
-    from trials.log.buckets import run_folder
+    from trials.log.run_places import run_folder
 
     if not web:
         if port is not None or open_:

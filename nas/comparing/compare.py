@@ -31,14 +31,14 @@ from nas.training.config import TrainingConfig
 from nas.training.failure import divergence_of
 from nas.training.start import TrainingImages, check_folder, check_start
 from nas.training.train import train_fully
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.unfinished_files import is_unfinished, sweep
-from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.arithmetic import check_precision
 from trials.devices.device import available_slots
-from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.log.durable_files import PRIVATE
 from trials.log.file_names import LOCK_FILE
+from trials.log.run_places import files_of, is_in_store, place_of
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from pydantic.dataclasses import dataclass
 
 from nas.search.same_search import differences
 from nas.training.config import check_sizes
-from search_spaces.networks.architecture import STRICT, Architecture
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.sentences import some
-from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml, to_mapping, yaml_text
+from search_spaces.settings.strict import STRICT
+from search_spaces.settings.yaml_files import peek_yaml, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig
-from trials.log.buckets import files_of
+from trials.log.run_places import files_of
 from trials.objective import ACCURACY, Objective
 from trials.recipe import Precision, Recipe
 

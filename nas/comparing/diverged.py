@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from search_spaces.settings.json_records import read_record
-from trials.log.buckets import files_of
 from trials.log.durable_files import PRIVATE
+from trials.log.run_places import files_of
 
 FILE = "diverged.json"  # in the training's folder
 

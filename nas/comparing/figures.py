@@ -19,7 +19,7 @@ from trials.objective import ACCURACY, Objective
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A figure and its 95 % interval, Student's; None where nothing tells how trainings vary."""
+    """A figure and its 95 % interval, Student's; None where the spread between trainings is unknown."""
 
     value: float
     low: float | None

@@ -10,9 +10,10 @@ from nas.interchange.export_formats import read_source
 from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml
-from trials.log.buckets import is_in_store, local_file
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml
 from trials.log.run_folder import is_run
+from trials.log.run_places import is_in_store, local_file
 
 OF_TRIAL = re.compile(r"(.+):(\d+)")  # as in runs/first:12
 

@@ -22,7 +22,7 @@ LEGEND_COLUMNS = 4
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A network with a colour and a marker, which tell it apart also in grey."""
+    """A network with a colour and a marker, by which it is known also in grey."""
 
     network: NetworkFigures
     accuracy: Interval

@@ -11,8 +11,8 @@ from nas.measuring.conditions import NamedNetwork, conditions_for
 from nas.measuring.figures import MeasuredNetwork
 from nas.measuring.measure import measure_networks
 from nas.training.suited_batch import suited_batch
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import some
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.packed import TrialImages
 from trials.recipe import Precision, Recipe
 from trials.recipe_stages import steps_of_epoch
@@ -54,10 +54,10 @@ def plan_of(
             "another --run"
         )
 
-    def tell(what: str) -> None:
+    def say(what: str) -> None:
         on_timing(what)
 
-    measured = measure_networks(networks, timing, steps_only=True, on_status=tell)
+    measured = measure_networks(networks, timing, steps_only=True, on_status=say)
     # The first network's epochs are the recipe's.
     epochs = recipe.epochs_for(steps_of_epoch(len(images.train), timing.batch_size))
     for network in measured.networks:

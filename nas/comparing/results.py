@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nas.comparing.figures import ComparisonFigures
 from nas.comparing.picture import picture_of
-from trials.log.buckets import files_of
+from trials.log.run_places import files_of
 
 JSON_FILE, PICTURE_FILE = "comparison.json", "comparison.png"
 

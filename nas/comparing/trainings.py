@@ -10,7 +10,7 @@ from nas.comparing.diverged import recorded_divergence
 from nas.training.config import TrainingConfig
 from nas.training.finished import FinishedTraining, finished_training
 from search_spaces.networks.bounds import LARGEST_EPOCHS
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.recipe import Recipe
 from trials.recipe_stages import steps_of_epoch
 
@@ -166,7 +166,7 @@ def estimated_seconds(recipe: Recipe, costs: NetworkCosts, conditions: Condition
 
 
 def seconds_left(plan: ComparisonPlan, outcomes: Outcomes) -> float | None:
-    """Seconds that the trainings that are not over take; None where nothing tells.
+    """Seconds that the trainings that are not over take; None where it is unknown.
 
     By the trainings of the same network that have ended; of a network without one, by its timed step and by
     how the others' seconds were to theirs.

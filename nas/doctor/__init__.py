@@ -1,1 +1,1 @@
-"""nas doctor: whether searches run here, and whether their timings can be trusted."""
+"""Checks of nas doctor: that searches run here, and that their timings can be trusted."""

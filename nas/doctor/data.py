@@ -12,9 +12,9 @@ from PIL import Image
 from analysis.numbers import counted, percent
 from nas.doctor.findings import Finding, Level
 from nas.search.config import SearchConfig, check_networks, read_search_config
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import first_line, some
 from search_spaces.settings.setting_errors import naming_origins
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.config import DataConfig
 from trials.images.copies import copies_sentence

@@ -53,7 +53,7 @@ def precision_finding(device: torch.device) -> Finding:
 
 
 def others_findings(device: torch.device) -> Iterator[Finding]:
-    """Other processes on the device, as NVML tells them."""
+    """Other processes on the device, as NVML reports them."""
     seen = _others(device)
     if seen is None:
         return

@@ -1,4 +1,4 @@
-"""Cores, clocks and other work of a machine, as Linux tells them; nothing where it does not."""
+"""Cores, clocks and other work of a machine, as Linux reports them; nothing elsewhere."""
 
 import os
 import time
@@ -67,7 +67,7 @@ def clock_source(root: Path = HERE) -> str | None:
 
 
 def governors(cores: list[int], root: Path = HERE) -> set[str]:
-    """Governors of the cores' frequency; empty where they are not told, as in most virtual machines."""
+    """Governors of the cores' frequency; empty where they are not reported, as in most virtual machines."""
     folder = root / "sys/devices/system/cpu"
     found = (text_of(folder / f"cpu{core}/cpufreq/scaling_governor") for core in cores)
     return {text for text in found if text is not None}
@@ -94,7 +94,7 @@ def shared_cores(cores: list[int], root: Path = HERE) -> int:
 
 
 def core_times(root: Path = HERE) -> CoreTimes | None:
-    """Ticks of the cores and of processes so far; None where nothing tells."""
+    """Ticks of the cores and of processes so far; None where it is not reported."""
     text = text_of(root / "proc/stat")
     if not text:
         return None
@@ -130,7 +130,7 @@ def neighbours(before: CoreTimes, after: CoreTimes, *, cores: int, own: int) -> 
 
 
 def look_at_neighbours(seconds: float, *, root: Path = HERE) -> Neighbours | None:
-    """Work of other processes here for that long; None where nothing tells."""
+    """Work of other processes here for that long; None where it is not reported."""
     before = core_times(root)
     time.sleep(seconds)
     after = core_times(root)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from search_spaces.networks.architecture import Architecture
+from trials.measurement import Mode
 from trials.recipe import Ramp, Recipe
 from trials.training.step import build_step
 from trials.training.synthetic_batch import SyntheticBatch
-from trials.trial import Mode
 
 CLASSES, SIDE = 10, 32
 RATE = 0.008

@@ -1,4 +1,4 @@
-"""Conditions of step times that are measured here: cores, clocks, neighbours, a trial run."""
+"""Checks of the conditions of step times on this machine: cores, clocks, neighbours, a trial run."""
 
 import statistics
 import time
@@ -20,7 +20,7 @@ BUSY_NOTE, BUSY_HINDERS = 0.1, 0.5  # of the cores
 STOLEN = 0.02  # of the cores
 SPREAD_NOTE, SPREAD_HINDERS = 0.05, 0.15  # of the same work, between its 10th and 90th percentile
 REPEATS = 60
-TICKS = 20  # steps of a clock, of which the smallest is told
+TICKS = 20  # steps of a clock, of which the smallest counts
 SIDE = 192  # of the matrices of the same work: about a millisecond
 
 

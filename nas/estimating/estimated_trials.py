@@ -38,7 +38,7 @@ from trials.training.stage_calls import StageCalls
 from trials.training.step import TrainingStep, build_step
 
 NETWORKS = 8  # drawn, besides the reference
-TABLE_NETWORKS = 400  # where a table of block times tells what each takes
+TABLE_NETWORKS = 400  # where a table of block times says what each takes
 SECONDS, FEWEST_CALLS, SLOW_CALL = 0.5, 3, 1.0  # of one measurement; of slow calls one is enough
 STEP_SECONDS, FEWEST_IMAGES = 0.5, 4  # a batch whose step takes longer on a CPU is timed in part
 USUAL_ROUNDS = 12  # of timing, until the step time is sure, as a rule

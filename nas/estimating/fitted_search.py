@@ -25,9 +25,10 @@ from nas.estimating.time_budget import (
 from nas.search.config import NAME_IMAGES, SearchConfig, read_search_config
 from nas.search.recorded_config import recorded_config
 from nas.search.refused_images import refused_images
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.overrides import Override, override_of
 from search_spaces.settings.setting_errors import naming_origins
-from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from search_spaces.settings.yaml_files import to_mapping
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.labels import strata
 from trials.images.packed import are_packed

@@ -25,7 +25,7 @@ def packing_seconds(
     """Seconds to decode all images at all resolutions (pixels) on these cores, by default all there are.
 
     Few are decoded by one process, and more by one for each core, as when they are packed. Pictures that
-    cannot be read take their time, too, and are not told here.
+    cannot be read take their time, too, and are not reported here.
     """
     begun, done = clock(), 0
     for _, picture in islice(found.read(), SAMPLE):

@@ -16,9 +16,9 @@ from nas.estimating.figures import HoursOnDevices, SearchEstimate, SecondsRange,
 from nas.search.config import SearchConfig, check_networks, read_search_config
 from nas.search.predicted_step_time import open_prediction, searched_space
 from search_spaces.networks.provenance import DEFAULT_CLASSES
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.overrides import Override
 from search_spaces.settings.setting_errors import SettingError, naming_origins
-from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device_errors import is_out_of_memory
 from trials.executors.local_slots import local_slots
 from trials.images.chosen_images import find_images

@@ -18,14 +18,16 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.interchange.files import FORMATS, to_text
 from search_spaces.networks.architecture import Architecture, Padding
 from search_spaces.networks.counting import count
-from search_spaces.networks.network import Network, build_network, check_resolution
+from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.networks.resolutions import check_resolution
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import CLOSE_FILES, close_names
 from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
-from trials.log.buckets import is_in_store
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, yaml_text
 from trials.log.row_types import measured
+from trials.log.run_places import is_in_store
 from trials.pictures import SQUASHED
 from trials.training.weights_file import WeightsFile, load_weights
 

@@ -9,8 +9,9 @@ from search_spaces.interchange.files import read_foreign, to_text
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.output_files import refuse_existing, writing
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, yaml_text
 from trials.training.foreign_weights import foreign_network, read_state
 
 

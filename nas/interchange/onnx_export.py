@@ -16,8 +16,9 @@ from torch import Tensor
 from nas.interchange.library_check import TOLERANCE, difference_of
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.output_files import writing
-from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from search_spaces.settings.yaml_files import to_mapping
 from trials.pictures import PictureView
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")

@@ -10,10 +10,11 @@ import torch
 
 from search_spaces.choices.described import read_described
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.networks.resolutions import check_resolution
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.device import available_slots, device_info, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on
@@ -101,7 +102,7 @@ def conditions_for(
     """The given conditions; others come from the first network's provenance, else from the first device.
 
     A first network that is no architecture has the classes that it gives, which it computes while no other
-    process times something on the device; `on_wait` is told the seconds for which it has waited.
+    process times something on the device; `on_wait` gets the seconds for which it has waited.
 
     Raises:
         ConfigError: the resolution is too small for one of the networks, or the first one gives no logits.

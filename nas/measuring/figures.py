@@ -1,12 +1,14 @@
 """Figures of measured networks: size, times of a training step and of inference, memory."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from nas.measuring.conditions import Conditions
+from trials.measurement import InferenceTime, StepTime
 from trials.timing.module_check import MemoryLayout
 from trials.timing.module_parts import PartTime
 from trials.timing.roofline import Ceilings, RooflineShare
-from trials.trial import InferenceTime, Kernels, StepTime
+from trials.trial import Kernels
 
 OUT_OF_MEMORY = "out of memory"
 
@@ -53,7 +55,7 @@ class MeasuredNetwork:
         architecture_id: None of a network that is no architecture of ours.
         macs, activations: None where they could not be counted.
         uncounted: operations that are not in them; see `ModuleCounts`.
-        peak_memory_bytes: of a training step, weights included; None where the system does not tell.
+        peak_memory_bytes: of a training step, weights included; None where the system does not report them.
         layout: of weights and features in memory.
         kernels: those that training steps compute with.
         norms, norms_by_own_kernels: norms of all kinds, and those of them that own kernels compute.
@@ -94,27 +96,21 @@ class MeasuredNetworks:
     ceilings: Ceilings | None = None  # of the device; None where measuring them does not fit into memory
 
 
+# The names that a time's fields have in trials' columns, after "step" or "inference".
+COLUMNS = {
+    "seconds": "{}_seconds",
+    "seconds_p10": "{}_seconds_p10",
+    "seconds_p90": "{}_seconds_p90",
+    "ratio": "{}_time_ratio",
+    "ratio_spread": "{}_time_ratio_spread",
+}
+
+
 def measured_time(measured: StepTime | InferenceTime) -> MeasuredTime:
     """The time of a step or of inference, without its conditions."""
-    if isinstance(measured, StepTime):
-        return MeasuredTime(
-            seconds=measured.step_seconds,
-            seconds_p10=measured.step_seconds_p10,
-            seconds_p90=measured.step_seconds_p90,
-            ratio=measured.step_time_ratio,
-            ratio_spread=measured.step_time_ratio_spread,
-            rounds=measured.rounds,
-            flag=measured.flag,
-        )
-    return MeasuredTime(
-        seconds=measured.inference_seconds,
-        seconds_p10=measured.inference_seconds_p10,
-        seconds_p90=measured.inference_seconds_p90,
-        ratio=measured.inference_time_ratio,
-        ratio_spread=measured.inference_time_ratio_spread,
-        rounds=measured.rounds,
-        flag=measured.flag,
-    )
+    work = "step" if isinstance(measured, StepTime) else "inference"
+    values = {name: getattr(measured, column.format(work)) for name, column in COLUMNS.items()}
+    return MeasuredTime(**values, rounds=measured.rounds, flag=measured.flag)
 
 
 # ---------------------------------------------------------------------- as JSON
@@ -216,14 +212,7 @@ def _printed_network(network: MeasuredNetwork) -> PrintedNetwork:
         kernels=network.kernels,
         norms=network.norms,
         norms_by_own_kernels=network.norms_by_own_kernels,
-        step_seconds=step.seconds,
-        step_seconds_p10=step.seconds_p10,
-        step_seconds_p90=step.seconds_p90,
-        step_time_ratio=step.ratio,
-        step_time_ratio_spread=step.ratio_spread,
-        rounds=step.rounds,
-        timing_flag=step.flag,
-        failure=step.failure,
+        **_columns("step", step),
         peak_memory_bytes=network.peak_memory_bytes,
         roofline_share=roofline.share if roofline else None,
         arithmetic_share=roofline.arithmetic if roofline else None,
@@ -237,13 +226,12 @@ def _printed_inference(inference: MeasuredInference) -> PrintedInference:
     time = inference.time
     return PrintedInference(
         inference_batch_size=inference.batch_size,
-        inference_seconds=time.seconds,
-        inference_seconds_p10=time.seconds_p10,
-        inference_seconds_p90=time.seconds_p90,
-        inference_time_ratio=time.ratio,
-        inference_time_ratio_spread=time.ratio_spread,
-        rounds=time.rounds,
-        timing_flag=time.flag,
-        failure=time.failure,
+        **_columns("inference", time),
         images_per_second=inference.images_per_second,
     )
+
+
+def _columns(work: str, time: MeasuredTime) -> dict[str, Any]:
+    """A time under the names of a trial's columns."""
+    times = {column.format(work): getattr(time, name) for name, column in COLUMNS.items()}
+    return {**times, "rounds": time.rounds, "timing_flag": time.flag, "failure": time.failure}

@@ -22,7 +22,7 @@ from nas.measuring.figures import (
 )
 from nas.measuring.prepared import Prepared, prepare
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.device import keep_freed_memory, lock_of
 from trials.devices.device_errors import WITHOUT_GRAPHS, CaptureFailedError, is_out_of_memory
 from trials.devices.memory_bound import bounded_on
@@ -30,6 +30,7 @@ from trials.devices.own_memory import OwnMemory
 from trials.devices.sharing import timing, training
 from trials.devices.threads import using_threads
 from trials.kernels.choice import coverage
+from trials.measurement import InferenceTime, StepTime
 from trials.recipe import Precision
 from trials.timing.inference_time import TimedForward, measure_inference_time
 from trials.timing.module_errors import users_errors
@@ -38,7 +39,6 @@ from trials.timing.module_source import ModuleSource
 from trials.timing.roofline import Ceilings, RooflineShare, measure_ceilings, roofline_share
 from trials.timing.step_memory import StepsFailedError, cpu_step_memory, cuda_step_memory
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.trial import InferenceTime, StepTime
 
 INFERENCE_BATCHES = (1, 16, 128)
 MAX_SECONDS = 10.0  # for one figure; what is slower takes fewer rounds
@@ -64,8 +64,8 @@ def measure(
         sources: files and published names of architectures; names as package.module:Net, timm:NAME and
             torchvision:NAME; classes and functions that give a network, called without arguments or, where
             they take it, with num_classes.
-        on_status: is told what is being measured.
-        on_network: is told the name of each network when its measurement begins.
+        on_status: gets words for what is being measured.
+        on_network: gets the name of each network when its measurement begins.
 
     Raises:
         ConfigError: a source is no network, the resolution is too small for it, its weights do not fit into
@@ -201,7 +201,7 @@ class _Subject:
     def measured(
         self, first: "_Subject | None", first_measured: MeasuredNetwork | None, *, steps_only: bool
     ) -> MeasuredNetwork:
-        """Measures this network; `first_measured` tells what failed with the first one."""
+        """Measures this network; `first_measured` says what failed with the first one."""
         # Memory before time: a step that does not fit is not timed.
         memory, step_fits = (None, True) if steps_only else self._memory()
         step = NOT_FITTING
@@ -269,7 +269,7 @@ class _Subject:
         return compared(fitting(measure, self.conditions.device), of_first)
 
     def _memory(self) -> tuple[int | None, bool]:
-        """Bytes of a training step (None where the system does not tell), and whether it fits into memory."""
+        """Bytes of a training step (None where it is unknown), and whether it fits into memory."""
         self.on_status(f"{self.network.name}: memory of a training step")
         conditions = self.conditions
         try:

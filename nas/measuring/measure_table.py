@@ -21,10 +21,11 @@ from nas.search.config import SearchConfig
 from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
+from search_spaces.networks.resolutions import check_resolution
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml
+from search_spaces.settings.yaml_files import peek_yaml, read_yaml
 from trials.devices.device import available_slots, device_info, keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on

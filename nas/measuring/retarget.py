@@ -18,23 +18,23 @@ from nas.search.config import SearchConfig
 from nas.search.own_ops import check_own_ops
 from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, claim, device_info, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on
 from trials.devices.sharing import timing, training
-from trials.log.buckets import files_of
 from trials.log.file_names import RETARGET_FOLDER
 from trials.log.row_types import TrialRow
 from trials.log.row_types import measured as measured_in
+from trials.log.run_places import files_of
 from trials.log.run_reader import recorded_trials
 from trials.log.tables import DamagedPartError, parquet_bytes, read_view
+from trials.measurement import StepTime
 from trials.reward import Reward, recorded_reward
 from trials.timing.precision import precision_of_trials
 from trials.timing.step_conditions import StepConditions
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.trial import StepTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +68,10 @@ class TimedAgain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetargetedTrial:
-    """A trial before and now; now None where its network does not fit into memory."""
+class TrialBeforeAndNow:
+    """A trial's figures before and now; now None where its network does not fit into memory."""
 
     trial_id: int
-    architecture_id: str
     accuracy: float
     params: int
     reward_before: float
@@ -80,6 +79,13 @@ class RetargetedTrial:
     step_time_ratio_before: float
     step_time_ratio: float | None
     timing_flag: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetargetedTrial(TrialBeforeAndNow):
+    """A trial's figures before and now, and its architecture, whose new times are kept."""
+
+    architecture_id: str
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,7 @@ def compared(
 def _compared_in(
     run: Path, rows: Sequence[TrialRow], measured: Mapping[int, TimedAgain], reward: Reward
 ) -> tuple[RetargetedTrial, ...]:
-    """As `compared`; a reward that cannot be computed is a ConfigError that names the run."""
+    """Calls `compared`; a reward that cannot be computed becomes a ConfigError that names the run."""
     with refused_as(run):
         return compared(rows, measured, reward)
 
@@ -289,27 +295,13 @@ class _TrialTimer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrintedTrial:
-    """A trial before and now, as `RetargetedTrial`."""
-
-    trial_id: int
-    accuracy: float
-    params: int
-    reward_before: float
-    reward: float | None
-    step_time_ratio_before: float
-    step_time_ratio: float | None
-    timing_flag: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class PrintedTrials:
     """A run's best trials on another device, the best by the new reward first."""
 
     run: str
     device: str
     file: str
-    trials: tuple[PrintedTrial, ...]
+    trials: tuple[TrialBeforeAndNow, ...]
 
 
 def retargeted_json(result: Retargeted) -> PrintedTrials:
@@ -322,5 +314,5 @@ def retargeted_json(result: Retargeted) -> PrintedTrials:
         run=str(result.run),
         device=result.device_name,
         file=str(result.file),
-        trials=tuple(PrintedTrial(**each) for each in columns),
+        trials=tuple(TrialBeforeAndNow(**each) for each in columns),
     )

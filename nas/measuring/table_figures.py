@@ -20,8 +20,8 @@ class BlockFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptionFigures:
-    """An option of a stage behind so many channels, with the times of its blocks."""
+class MeasuredOption:
+    """An option of a stage behind so many channels, without the times of its blocks."""
 
     op: str
     kernel_size: int
@@ -30,10 +30,16 @@ class OptionFigures:
     in_channels: int
     channels: int
     side: int  # of the feature map before it, pixels
-    first: BlockFigures
-    repeated: BlockFigures | None  # None: the stage has one block at most
     activation: Activation = field(default=SILU, metadata={LEFT_OUT: SILU})
     start_kernel_size: int = field(default=ABSENT, metadata={LEFT_OUT: ABSENT})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionFigures(MeasuredOption):
+    """An option of a stage, with the times of its blocks."""
+
+    first: BlockFigures
+    repeated: BlockFigures | None  # None: the stage has one block at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,24 +119,15 @@ def _option_figures(option: StageOption, fit: Fit) -> OptionFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrintedOption:
+class PrintedOption(MeasuredOption):
     """An option of a stage; times of a repeated block are None where the stage has one block at most."""
 
-    op: str
-    kernel_size: int
-    expansion_ratio: float  # an int where it is whole
-    se_ratio: float
-    in_channels: int
-    channels: int
-    side: int
     first_forward_seconds: float
     first_backward_seconds: float
     first_measurements: int
     repeated_forward_seconds: float | None
     repeated_backward_seconds: float | None
     repeated_measurements: int | None
-    activation: Activation = field(default=SILU, metadata={LEFT_OUT: SILU})
-    start_kernel_size: int = field(default=ABSENT, metadata={LEFT_OUT: ABSENT})
 
 
 @dataclass(frozen=True, kw_only=True)

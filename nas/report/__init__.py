@@ -1,1 +1,1 @@
-"""A run as one page to read: self-contained HTML with its pictures in it."""
+"""Report of a run: one self-contained page of HTML, with its pictures in it."""

@@ -10,8 +10,8 @@ from analysis.ranking import searched
 from nas.report.facts import RunFacts, formula_markup
 from nas.report.markup import Markup, details, join, table, tag
 from nas.training.suited_recipe import training_command
-from trials.log.buckets import place_of
 from trials.log.file_names import BEST_FILE, SEARCH_FILE
+from trials.log.run_places import place_of
 
 CONDITIONS = {
     "device_name": "trained on",

@@ -57,8 +57,8 @@ def _row(number: int, stage: Stage, same: Cells) -> Markup:
     """One stage; a cell is marked that is not in `same`."""
     y = 22 + ROW * number
     cells = _cells(stage)
-    told = {cells["activation"], same.get("activation", SILU)} if stage.layers else set()
-    tells = bool(told - {SILU, OWN})
+    shown = {cells["activation"], same.get("activation", SILU)} if stage.layers else set()
+    shows_activation = bool(shown - {SILU, OWN})
     marks = [
         tag("line", class_="grid", x1=0.0, x2=WIDTH, y1=y, y2=y),
         tag("text", number, class_="label", x=8.0, y=y + 22),
@@ -67,11 +67,11 @@ def _row(number: int, stage: Stage, same: Cells) -> Markup:
         if name in cells:
             class_ = "changed" if same.get(name) != cells[name] else "label"
             anchor = "start" if name == "op" else "middle"
-            up = 7 if name == "op" and tells else 0
+            up = 7 if name == "op" and shows_activation else 0
             marks.append(
                 tag("text", cells[name], class_=class_, x=COLUMNS[name], y=y + 22 - up, text_anchor=anchor)
             )
-    if tells:  # below the op
+    if shows_activation:  # below the op
         class_ = "changed" if same.get("activation") != cells["activation"] else "label"
         marks.append(tag("text", cells["activation"], class_=class_, x=COLUMNS["op"], y=y + 29))
     if stage.layers:

@@ -22,12 +22,12 @@ from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.ops import op_facts
 from search_spaces.networks.stage_fields import kernel_words
-from search_spaces.settings.yaml_files import ConfigError
-from trials.log.buckets import place_of
+from search_spaces.settings.config_error import ConfigError
 from trials.log.file_names import AUDIT_FOLDER, ENVIRONMENT_FOLDER, TRIALS_FILE
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.run_folder import STARTS, no_trial_yet
+from trials.log.run_places import place_of
 from trials.objective import Objective, in_words
 from trials.reward import REWARDABLE, SHIPPED
 

@@ -177,7 +177,7 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
 
 
 def focused(accuracies: np.ndarray) -> np.ndarray:
-    """Accuracies but those of the far lower tail, which would press all others into a line at the top."""
+    """Accuracies without the far lower tail, which would press all others into a line at the top."""
     low, middle, high = np.quantile(accuracies, [0.0, 0.25, 1.0])
     floor = max(low, middle - 2.5 * (high - middle))
     return accuracies[accuracies >= floor]

@@ -14,9 +14,9 @@ from nas.report.facts import read_facts
 from nas.report.markup import Markup, tag
 from nas.report.page import body, document
 from nas.search.recorded_config import recorded_config
-from search_spaces.settings.yaml_files import ConfigError
-from trials.log.buckets import run_folder, url_of
+from search_spaces.settings.config_error import ConfigError
 from trials.log.file_names import AUDIT_FOLDER, RETARGET_FOLDER
+from trials.log.run_places import run_folder, url_of
 from trials.log.run_reader import read_run
 from trials.objective import CURVES, in_words
 

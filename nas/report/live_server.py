@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from nas.report.live import LiveReport
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 LOOPBACK = "127.0.0.1"
 TOKEN_BYTES = 16
@@ -27,7 +27,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Served:
-    """Where a run's live report is served."""
+    """The address at which a run's live report is served."""
 
     run: str
     url: str

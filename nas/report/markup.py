@@ -1,4 +1,4 @@
-"""HTML and SVG as text; whatever comes from files is escaped here, and only here."""
+"""HTML and SVG as text; text that comes from files is escaped here, and only here."""
 
 from collections.abc import Iterable
 from html import escape

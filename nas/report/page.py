@@ -19,8 +19,8 @@ from nas.report.sliders import script, sliders_section
 from nas.report.trust import audit_section, trust_section
 from search_spaces.settings.output_files import refuse_other_kind, writing
 from search_spaces.settings.seal import OPEN_SEAL, sealed
-from trials.log.buckets import files_of
 from trials.log.file_names import REPORT_FILE
+from trials.log.run_places import files_of
 
 NOTHING = Markup("")
 TEMPLATE = Path(__file__).parent / "page.html"

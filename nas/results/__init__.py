@@ -1,1 +1,1 @@
-"""Work on a run that is there: status, verification, winner, export."""
+"""Work on an existing run: status, verification, winner, export."""

@@ -8,8 +8,8 @@ from analysis.pareto import pareto_front
 from nas.results.winner import run_winner
 from nas.search.best_file import architecture_of, best_yaml, provenance_of
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.output_files import refuse_existing, writing
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
 from trials.log.run_reader import recorded_trials
 

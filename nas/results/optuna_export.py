@@ -1,4 +1,4 @@
-"""A run as an Optuna study, for optuna-dashboard and for whoever has notebooks on studies."""
+"""A run as an Optuna study, for optuna-dashboard and for notebooks on studies."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nas.search.recorded_config import recorded_config
 from search_spaces.choices.space import SearchSpace
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.row_types import TrialRow, measured
 from trials.log.run_reader import recorded_trials
 from trials.objective import curve_of

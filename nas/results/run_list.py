@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from nas.results.status import RunStatus, run_status
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.file_names import SEARCH_FILE
 from trials.log.parts import PARTS
 from trials.log.run_folder import is_run

@@ -18,9 +18,9 @@ from nas.search.config import Budget, SearchConfig
 from nas.search.exhaustion import is_exhausted
 from nas.search.recorded_config import recorded_config
 from nas.strategies.strategy import Recommends
-from trials.log.buckets import place_of
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import seconds_by_work
+from trials.log.run_places import place_of
 from trials.log.run_reader import RunLog, read_run
 from trials.log.schema import WORK
 from trials.objective import Objective
@@ -49,7 +49,7 @@ class Best:
         words: the same and the intervals, in lines.
         is_longer: these are longer than trials, with which they do not compare.
         objective: the quantity that is rewarded: accuracy, or another one beside it.
-        reward_interval, accuracy_interval, objective_interval: of 95 %; None where nothing tells how
+        reward_interval, accuracy_interval, objective_interval: of 95 %; None where it is unknown how
             trainings vary, and of accuracies where another objective is rewarded.
         uncertain_step_time: why the step time is uncertain; None if it is not.
     """
@@ -190,7 +190,7 @@ def _repeats(config: SearchConfig, rows: list[TrialRow], *, is_over: bool) -> Re
 
 
 def _has_run_out(config: SearchConfig, log: RunLog, rows: list[TrialRow]) -> bool:
-    """True if the space ran out before the budget, as far as that can be told at once."""
+    """True if the space ran out before the budget, as far as that is known at once."""
     if log.driver:  # it asks for finalists as soon as there is nothing new to ask for
         return bool(log.in_flight) and all(row["purpose"] in RETRAINED for row in log.in_flight.values())
     return not log.in_flight and is_exhausted(config, rows)

@@ -9,7 +9,7 @@ from analysis.headline import Headline, Interval, headline
 from analysis.rungs import RungAgreement, Savings, rung_agreement, savings
 from analysis.trial_rules import baseline_rewards, is_counted
 from nas.search.search import SearchResult
-from trials.log.buckets import place_of
+from trials.log.run_places import place_of
 from trials.objective import Objective
 
 
@@ -34,7 +34,7 @@ class FinalistSummary:
 class RungSummary:
     """Agreement of ranks after `epochs` epochs with those after all (`of`), over some trials.
 
-    Tau is None where one of the rankings has no order, its interval where nothing tells how it varies.
+    Tau is None where one of the rankings has no order, its interval where its spread is unknown.
     """
 
     epochs: int
@@ -57,7 +57,7 @@ class SearchSummary:
         trainings: over how many trainings, of `epochs` each.
         words: the same and the intervals, in lines.
         objective: the quantity that is rewarded: accuracy, or another one beside it.
-        reward_interval, accuracy_interval, objective_interval: of 95 %; None where nothing tells how
+        reward_interval, accuracy_interval, objective_interval: of 95 %; None where it is unknown how
             trainings vary, and of accuracies where another objective is rewarded.
         uncertain_step_time: why the step time is uncertain; None if it is not.
         exhausted: the space ran out before the budget.

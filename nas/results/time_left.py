@@ -77,5 +77,5 @@ def seconds_left(
 
 
 def _ended_at(row: TrialRow) -> datetime:
-    """The end of a trial; before all others if its row does not tell."""
+    """The end of a trial; before all others if its row does not say."""
     return row["finished_at"] or datetime.min.replace(tzinfo=UTC)

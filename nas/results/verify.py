@@ -7,10 +7,9 @@ from pathlib import Path
 from nas.results.run_files import run_files
 from nas.search.recorded_config import config_of
 from nas.search.seeds import seed_of
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import first_line, numbers
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import record_faults
-from trials.log.buckets import place_of
 from trials.log.driver_lock import RunLockedError, driver_of
 from trials.log.durable_files import DurableFiles
 from trials.log.file_names import AUDIT_FOLDER as AUDIT
@@ -22,6 +21,7 @@ from trials.log.reading import LogContents, read_log
 from trials.log.recovery import read_declared, viewed_trials
 from trials.log.rows import architecture_json, ask_from_row
 from trials.log.run_folder import QUARANTINE, has_log, refuse_other_than_run
+from trials.log.run_places import place_of
 from trials.log.store import RunStore
 
 
@@ -105,7 +105,7 @@ def _audit_faults(run: Path) -> list[Fault]:
 
 
 def _identity_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
-    """Where search.yaml, and the files on which the search depends, are not what the log has recorded."""
+    """Faults of search.yaml and of files on which the search depends: other than the log has recorded."""
     identity = identity_of(contents.recorded_identities())
     if identity is not None:
         for fault in changed_files(run, identity):
@@ -118,7 +118,7 @@ def _identity_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
 
 
 def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
-    """Where a row does not follow from the search file (I6)."""
+    """Rows that do not follow from the search file (I6)."""
     try:
         config = config_of(run, identity_of(contents.recorded_identities()))
     except ConfigError as error:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from analysis.winner import Winner, winner
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.log.file_names import BEST_FILE
 from trials.log.row_types import TrialRow
 

@@ -8,13 +8,13 @@ from typing import Literal
 from pydantic import ValidationError
 
 from nas.scaling.factors import UNSCALED, Coefficients, Formula
-from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, Architecture, Stage
-from search_spaces.networks.bounds import LARGEST_RESOLUTION
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.bounds import LARGEST_RESOLUTION, MAX_CHANNELS, MAX_LAYERS
 from search_spaces.networks.counting import count
-from search_spaces.networks.network import check_resolution
+from search_spaces.networks.resolutions import check_resolution
 from search_spaces.networks.rounding import Rule, round_channels, round_layers, scaled
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError
 from trials.pictures import LARGEST_EVALUATION, TRAINING_SHARE
 
 Heuristics = Literal["v1", "v2"]

@@ -6,7 +6,7 @@ Importing it takes no torch, so that the command line reads the formula's defaul
 import math
 from dataclasses import dataclass
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 MAX_FACTOR = 16.0  # of depth, width or resolution; what is above is a number of layers or pixels by mistake
 

@@ -16,10 +16,10 @@ from nas.scaling.steps import Step, StepTable
 from nas.scaling.timer import OnStatus, StepTimer
 from search_spaces.choices.described import read_described
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.networks.resolutions import check_resolution
 from search_spaces.networks.rounding import Rule
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 OnKnown = Callable[[Sequence[Member]], None]
 
@@ -54,7 +54,7 @@ class Request:
 
     @property
     def needs_step_time(self) -> bool:
-        """True where a budget limits what only measuring tells."""
+        """True where a budget limits a quantity that has to be measured."""
         return any(budget.needs_step_time for budget in self.budgets)
 
     @property
@@ -139,7 +139,7 @@ def scale(request: Request, *, console: Console, on_known: OnKnown = lambda memb
     """The whole family; shows on a terminal what is being measured.
 
     Args:
-        on_known: told of the members that are known before anything is measured: all of them, unless a
+        on_known: gets the members that are known before anything is measured: all of them, unless a
             budget limits the step time.
 
     Raises:

@@ -13,8 +13,9 @@ from analysis.numbers import short_count
 from nas.scaling.compound import Member
 from nas.scaling.family import Request, Scaled, scale
 from nas.scaling.figures import member_figures
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.output_files import refuse_existing, writing
-from search_spaces.settings.yaml_files import ConfigError, write_yaml
+from search_spaces.settings.yaml_files import write_yaml
 
 FROM_BASE = ("run", "trial_id")  # of a searched base's own provenance; its accuracy is not the members'
 # Figures that say how a member was made.

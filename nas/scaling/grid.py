@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nas.scaling.compound import Member, Rules, by_formula
 from nas.scaling.factors import Formula
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 TARGET = 2.0  # alpha * beta^2 * gamma^2: MACs double with each step of phi (EfficientNet, section 3.3)
 TOLERANCE = 0.05  # the paper's own choice, 1.2, 1.1 and 1.15, gives 1.92

@@ -14,7 +14,7 @@ from nas.scaling.published import (
     published_name,
 )
 from search_spaces.networks.counting import count
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 
 def family_notes(base: Member, members: Sequence[Member]) -> list[str]:

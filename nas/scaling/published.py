@@ -16,8 +16,9 @@ from nas.scaling.factors import Coefficients
 from nas.scaling.ratios import Ratios
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.rounding import Rule
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import read_yaml
 from trials.pictures import LARGEST_EVALUATION
 
 
@@ -93,7 +94,7 @@ def _published_ids() -> dict[str, str]:
 
 
 def published_name(architecture: Architecture) -> str | None:
-    """The published network that this is, whatever its padding; None if it is none."""
+    """Name of the published network that an architecture equals but for padding; None if there is none."""
     return _published_ids().get(replace(architecture, padding="symmetric").architecture_id)
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.rounding import Rule, round_channels, round_layers
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 Placed = tuple[int, Stage]  # a stage, and its place in the network's list
 

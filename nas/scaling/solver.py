@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from nas.scaling.compound import Member, Rules, by_formula
 from nas.scaling.factors import Formula
 from nas.scaling.steps import Step, StepTable
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.recipe_stages import steps_of_epoch
 
 LOWEST_PHI, HIGHEST_PHI = -20.0, 20.0
@@ -58,7 +58,7 @@ class Budget:
 
     @property
     def needs_step_time(self) -> bool:
-        """True where step time or hours are limited, which only measuring tells."""
+        """True where step time or hours are limited, which have to be measured."""
         return self.step_time_ratio is not None or self.hours is not None
 
 
@@ -162,7 +162,7 @@ def solve(
        members measured so far, the base first.
     3. Where step times count, the member at the boundary and the next larger one are measured, and 2 is
        repeated with what was measured until both confirm the boundary (`_verified`).
-    4. The found member is told under the phi with the fewest decimals that builds it (`_simplest`).
+    4. The found member is given by the phi with the fewest decimals that builds it (`_simplest`).
 
     Raises:
         ConfigError: no member meets the budget, or the budget limits nothing.

@@ -8,14 +8,14 @@ from nas.measuring.conditions import Conditions, NamedNetwork, conditions_for
 from nas.measuring.measure import MAX_SECONDS
 from nas.scaling.compound import Member
 from nas.scaling.steps import Step
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.device import keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on
 from trials.devices.sharing import training
 from trials.devices.threads import using_threads
+from trials.measurement import StepTime
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.trial import StepTime
 
 T = TypeVar("T")
 OnStatus = Callable[[str], object]

@@ -51,16 +51,28 @@ def _legend(architecture: Architecture) -> str:
 
 def _costs_by_stage(architecture: Architecture, figures: ArchitectureFigures) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    # One activation in all of the network is told above the table.
-    tells = any(
+    # One activation in all of the network stands above the table.
+    shows_activation = any(
         (stage.activation or SILU) != architecture.activation
         for stage in architecture.stages
         if op_facts(stage.op).takes_activation
     )
-    headers = ("stage", "op", "k", "s", "e", "channels", "layers", "SE", *(["activation"] if tells else []))
+    headers = (
+        "stage",
+        "op",
+        "k",
+        "s",
+        "e",
+        "channels",
+        "layers",
+        "SE",
+        *(["activation"] if shows_activation else []),
+    )
     for header in (*headers, "side", "params", "MACs"):
         table.add_column(header, justify="left" if header in TEXT_COLUMNS else "right", no_wrap=True)
-    for cells, stage in zip(stage_cells(architecture, activation=tells), figures.stages, strict=True):
+    for cells, stage in zip(
+        stage_cells(architecture, activation=shows_activation), figures.stages, strict=True
+    ):
         table.add_row(*cells, str(stage.out_side), f"{stage.params:,}", f"{stage.macs:,}")
     return table
 
@@ -116,11 +128,11 @@ def _trainings(provenance: Mapping[str, object], rewards: Sequence[float]) -> st
 def stage_table(architecture: Architecture) -> Table:
     """The stages as a table, in the paper's column order; activations if one is not SiLU."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    tells = any(stage.activation for stage in architecture.stages)
+    shows_activation = any(stage.activation for stage in architecture.stages)
     headers = ("stage", "op", "kernel", "stride", "expansion", "channels", "layers", "SE")
-    for header in (*headers, *(["activation"] if tells else [])):
+    for header in (*headers, *(["activation"] if shows_activation else [])):
         table.add_column(header, justify="left" if header in TEXT_COLUMNS else "right")
-    for cells in stage_cells(architecture, activation=tells):
+    for cells in stage_cells(architecture, activation=shows_activation):
         table.add_row(*cells)
     return table
 

@@ -17,7 +17,7 @@ def bars_of(console: Console, *columns: ProgressColumn) -> Progress:
 
 @contextmanager
 def bar(bars: Progress, description: str) -> Iterator[Callable[[int, int], None]]:
-    """As `counting`, with a bar that is there for the block alone."""
+    """`counting` with a progress bar, which is shown during the block alone."""
     move = counting(bars, description)
     try:
         yield move

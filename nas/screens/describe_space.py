@@ -92,7 +92,7 @@ def _squeeze_excite(space: SearchSpace) -> str:
 
 
 def _activations(space: SearchSpace) -> list[Text]:
-    """As `_squeeze_excite`; nothing where all have the activation that is told above the table."""
+    """As `_squeeze_excite`; nothing where all have the activation that stands above the table."""
     options = [
         (stage.activation or (SILU,)) if any(op_facts(op).takes_activation for op in stage.op) else ("own",)
         for stage in space.stages

@@ -30,10 +30,10 @@ def table_screen(figures: TableFigures) -> RenderableType:
 
 
 def _stage_table(options: Sequence[OptionFigures]) -> Table:
-    tells = any(option.activation != SILU for option in options)
-    table = Table(box=None, pad_edge=False, padding=(0, 1 if tells else 2, 0, 0))
+    shows_activation = any(option.activation != SILU for option in options)
+    table = Table(box=None, pad_edge=False, padding=(0, 1 if shows_activation else 2, 0, 0))
     table.add_column("op", no_wrap=True)
-    headers = ("k", "e", "SE", *(["activation"] if tells else []), "channels")
+    headers = ("k", "e", "SE", *(["activation"] if shows_activation else []), "channels")
     for header in (*headers, "first: forward", "backward", "repeated: forward", "backward"):
         table.add_column(header, justify="right", no_wrap=header == "activation")
     for option in options:
@@ -42,7 +42,7 @@ def _stage_table(options: Sequence[OptionFigures]) -> Table:
             kernel_words(option.kernel_size, option.start_kernel_size),
             str(option.expansion_ratio),
             f"{option.se_ratio:g}" if option.se_ratio else "-",
-            *([option.activation] if tells else []),
+            *([option.activation] if shows_activation else []),
             f"{option.in_channels}→{option.channels}",
             *_times(option.first),
             *_times(option.repeated),

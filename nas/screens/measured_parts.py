@@ -1,4 +1,4 @@
-"""Where the time of measured networks' training steps goes, on the screen."""
+"""Screen of measured training steps: the time that each part of a network takes."""
 
 from collections.abc import Sequence
 

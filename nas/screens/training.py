@@ -1,4 +1,4 @@
-"""The screens of `nas train`: stages at the beginning, a line for each epoch, the result, that of repeats."""
+"""The screens of `nas train`: stages at the beginning, a line for each epoch, results."""
 
 import statistics
 from pathlib import Path
@@ -24,7 +24,7 @@ from nas.training.result import TrainingResult
 from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.sentences import one_line
 from trials.images.sources import source_words
-from trials.log.buckets import place_of
+from trials.log.run_places import place_of
 from trials.objective import (
     ACCURACY,
     CURVES,

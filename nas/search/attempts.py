@@ -21,7 +21,7 @@ class Attempts:
         self._without_graphs: set[int] = set()
 
     def epoch_ended(self, trial_id: int, epoch: int) -> None:
-        """A trial has got as far as this epoch (from 1)."""
+        """Notes that a trial has reached this epoch (from 1)."""
         if self._keeps_progress and epoch > self._reached[trial_id]:
             self._reached[trial_id] = epoch
             self._losses[trial_id] = 0

@@ -23,11 +23,12 @@ from nas.search.own_ops import check_own_ops
 from nas.search.recorded_config import recorded_config
 from nas.search.search import removed_if_never_begun, views_at_the_end
 from nas.search.search_loop import RunRecord, SearchLoop
-from nas.search.seeds import DERIVE_AUDIT_SEED, seed_of
+from nas.search.seeds import DERIVE_AUDIT_SEED
 from nas.search.shared_setup import driver_images, shared_setup
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
-from search_spaces.settings.yaml_files import ConfigError, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import yaml_text
 from trials.images.data_record import check_same_data, record_of
 from trials.log.file_names import AUDIT_FOLDER
 from trials.log.row_types import AskRow, TrialRow, measured
@@ -161,7 +162,6 @@ def audit(
             store,
             environment_id=environment.environment_id,
             workers_file=workers_file(number),
-            seed_of=lambda ask: seed_of(ask, config.seed, store.asks),
             on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
             place=f" of {plan.folder}",
         )

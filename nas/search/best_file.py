@@ -9,7 +9,8 @@ from analysis.headline import Headline, headline
 from analysis.numbers import counted
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
-from search_spaces.settings.yaml_files import ConfigError, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import yaml_text
 from trials.images.data_record import read_facts
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import architecture_from_json
@@ -23,7 +24,7 @@ PROVENANCE = (
 
 
 def best_yaml(row: TrialRow, *, run: Path, file: Path | str, standing: Standing | None = None) -> str:
-    """The text of a file with a row's architecture and its figures: a finalist's are those of its trainings.
+    """The text of a file with a row's architecture and its figures: of a finalist, those of its trainings.
 
     Its first line is the command that shows the file.
     """

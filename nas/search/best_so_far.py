@@ -12,7 +12,7 @@ from trials.log.store import RunStore
 
 
 class BestSoFar:
-    """Compares rows as they come.
+    """The best trial so far: compares rows as they come.
 
     Attributes:
         row: the best one; None before the first that may win.
@@ -35,7 +35,7 @@ class BestSoFar:
             self._store.write_text(BEST_FILE, self._text(row))
 
     def choose_winner(self, queue: TrialQueue) -> None:
-        """The winner of a search that has ended; best.yaml names it for whoever reads the run."""
+        """The winner of a search that has ended; best.yaml names it for readers of the run."""
         rows = self._store.trials.values()
         recommended = [best_trial_of(choices, rows) for choices in queue.recommended(1)]
         chosen = winner(rows, recommended=next(iter(recommended), None))

@@ -13,18 +13,20 @@ from analysis.trial_rules import Unit
 from nas.strategies.strategy import PromotingSettings, StrategyConfig
 from nas.strategies.table import read_strategy
 from search_spaces.choices.space import SearchSpace
-from search_spaces.networks.architecture import STRICT, Architecture
+from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
-from search_spaces.networks.network import check_resolution
+from search_spaces.networks.resolutions import check_resolution
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.overrides import Override
 from search_spaces.settings.setting_errors import SettingError, blaming, naming_origins
+from search_spaces.settings.strict import STRICT
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
+from trials.measurement import Timing
 from trials.objective import ACCURACY, Objective
 from trials.recipe import Recipe
 from trials.reward import check_names, faults_of_exponents
-from trials.trial import MAX_TRIALS, STALL_SECONDS, Timing
+from trials.trial import MAX_TRIALS, STALL_SECONDS
 
 # Settings that decide at which resolutions networks are built
 SIZES = (
@@ -104,11 +106,10 @@ class FixedLag:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BoundStopping:
-    """A trial that cannot beat the best, whatever it would learn, ends when its step time is known.
+    """Early stopping by a bound: a trial that could not be the best even at `max_accuracy` does not train.
 
     `max_accuracy` (0-1) is what no trial of this length is believed to exceed, of accuracy or of the search's
-    other objective. The strategy is told the
-    bound as the trial's reward.
+    other objective. The strategy learns the bound as the trial's reward.
     """
 
     max_accuracy: float = Field(default=1.0, gt=0, le=1)

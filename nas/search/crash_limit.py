@@ -19,7 +19,7 @@ class CrashLimit:
         self._recent: deque[str | None] = deque(maxlen=RECENT)
 
     def ended(self, result: TrialResult) -> str | None:
-        """Takes in how a trial ended; what has happened too often, as the start of a sentence, or None."""
+        """Notes how a trial ended; returns what happened too often, as the start of a sentence, or None."""
         bug = _words(result.error) if result.failure_kind == "bug" else None
         self._ended += 1
         self._recent.append(bug)

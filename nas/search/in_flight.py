@@ -22,7 +22,7 @@ class InFlight:
         return iter(self._asks.values())
 
     def add(self, ask: Ask, *, attempt: int = 1) -> None:
-        """A recorded ask that is to be run."""
+        """Adds a recorded ask that is to be run."""
         self._asks[ask.trial_id] = ask
         self._attempts[ask.trial_id] = attempt
         self._to_run.append(ask.trial_id)
@@ -45,6 +45,6 @@ class InFlight:
         return self._attempts[trial_id]
 
     def remove(self, trial_id: int) -> Ask:
-        """A trial has ended; its ask."""
+        """Removes the ask of a trial that has ended, and returns it."""
         del self._attempts[trial_id]
         return self._asks.pop(trial_id)

@@ -66,9 +66,9 @@ class Queue(Protocol):
         ...
 
     def run_again(self, trial_id: int) -> int:
-        """The trial's worker was lost: it is dispatched once more; the number of that attempt."""
+        """Queues a trial whose worker was lost once more; returns the number of that attempt."""
         ...
 
     def ended(self, trial_id: int, outcome: Outcome | None, *, seconds: float) -> None:
-        """The recorded end of a trial in flight; no outcome if it crashed. `seconds`: held on a device."""
+        """Notes the end of a trial in flight; no outcome if it crashed. `seconds`: held on a device."""
         ...

@@ -8,9 +8,9 @@ from nas.search.config import SearchConfig
 from search_spaces.settings.setting_errors import blaming
 from trials.checkpoint import TrialCheckpoint
 from trials.images.config import DataConfig
-from trials.log.buckets import check_reached, is_in_store, place_of, states_at, url_of
 from trials.log.durable_files import DurableFiles
 from trials.log.file_names import CHECKPOINTS_FOLDER
+from trials.log.run_places import check_reached, is_in_store, place_of, states_at, url_of
 from trials.log.store import RunStore
 from trials.trial import Trial
 
@@ -42,7 +42,7 @@ def check_checkpoint_dir(config: SearchConfig) -> None:
 
 
 def driver_files(config: SearchConfig, store: RunStore) -> tuple[Path | None, DurableFiles]:
-    """That folder as the driver sees it, with its files: those of its run, where it is in there."""
+    """The folder of checkpoints as the driver sees it, None without one, and the files that write there."""
     place = checkpoint_folder(config, store.folder)
     if place is None:
         return None, store.files
@@ -88,7 +88,7 @@ class KeptCheckpoints:
         return self._folder is not None
 
     def begun(self, trial: Trial) -> None:
-        """A trial is dispatched, or a recorded one may be continued: its file is kept."""
+        """Keeps the file of a trial that is dispatched, or of a recorded one that may be continued."""
         if self._folder is not None:
             path = TrialCheckpoint(self._folder, trial, self._data, data_digest=self._data_digest).path
             self._files[trial.trial_id] = path

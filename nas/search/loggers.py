@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from analysis.trial_rules import COUNTED, may_win, standing
 from nas.events import Begun, EpochDone, RowWritten
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from search_spaces.settings.yaml_files import ConfigError
-from trials.log.buckets import is_in_store, place_of
 from trials.log.row_types import TrialRow
+from trials.log.run_places import is_in_store, place_of
 
 PROJECT = "training-aware-nas"
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
@@ -102,7 +102,7 @@ LOGGERS: dict[str, Callable[[Path, Mapping[str, object]], Logger]] = {
 
 
 class Loggers(AbstractContextManager["Loggers"]):
-    """Loggers by name; use as a context manager, and pass `show` what the search or the training tells.
+    """Loggers by name; use as a context manager, and pass `show` the events of the search or the training.
 
     Raises:
         ConfigError: there is no such logger, its library is not installed, or its files have no place.

@@ -10,8 +10,8 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.blocks import op_class
 from search_spaces.networks.op_contract import faults_of_op
 from search_spaces.networks.own_modules import OwnOps, own_ops_here
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import SettingError, refused_as
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.own_ops_record import check_same_ops
 
 SPACE = ("space",)
@@ -35,7 +35,7 @@ def ops_in(described: SearchSpace | Architecture) -> set[str]:
 
 
 def check_own_ops(config: SearchConfig, folder: Path | None = None) -> None:
-    """Checks the user's own ops of a search; with a folder also that they are those of the run in it.
+    """Checks the user's own ops of a search; with a folder also that they equal those of the run in it.
 
     Raises:
         ConfigError: one cannot or must not be imported, has changed, or breaks the contract of ops.

@@ -13,19 +13,19 @@ from analysis.rank_correlation import kendall_tau
 from nas.search.config import SearchConfig
 from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import blaming, refused_as
-from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.log.file_names import TABLE_FILE
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
+from trials.measurement import StepTime
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import BlockTable, TableConditions, check_table, read_table, table_text
 from trials.timing.block_times import table_conditions
 from trials.timing.precision import precision_of_trials
 from trials.training.step import kernels_of_steps
-from trials.trial import StepTime
 
 PLACE = ("step_time_table",)  # in a search file
 ERROR_BARS = 2  # a network may be so many standard errors faster than predicted, where it will be measured

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from nas.search.config import SearchConfig
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml
 from trials.log.file_names import SEARCH_FILE
 from trials.log.identity import Identity
 from trials.log.run_folder import refuse_other_than_run

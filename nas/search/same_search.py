@@ -7,8 +7,9 @@ from typing import Any
 
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import config_of
-from search_spaces.settings.messages import shown
-from search_spaces.settings.yaml_files import ConfigError, parse_yaml, to_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.places import shown
+from search_spaces.settings.yaml_files import parse_yaml, to_mapping
 from trials.log.file_names import DATA_FILE, SEARCH_FILE, WARM_START_FILE
 from trials.log.identity import Identity, is_search_file_changed, refuse_changed_files
 from trials.log.run_reader import recorded_identity

@@ -24,20 +24,20 @@ from nas.search.predicted_step_time import (
 from nas.search.replay import keep_continuable, queue_of, replay
 from nas.search.same_search import as_begun, check_same_search
 from nas.search.search_loop import RunRecord, SearchLoop
-from nas.search.seeds import seed_of
 from nas.search.shared_setup import driver_images, shared_setup
 from nas.search.stopping import SearchStoppedError, StopRequest
 from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
 from search_spaces.networks.provenance import DEFAULT_CLASSES
-from search_spaces.settings.yaml_files import ConfigError, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import yaml_text
 from trials.images.data_record import DataRecord, check_same_data, note_of_pixels, record_of
-from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
 from trials.log.file_names import OWN_OPS_FILE, SEARCH_FILE
 from trials.log.own_ops_record import own_ops_record
 from trials.log.row_types import TrialRow
 from trials.log.run_folder import check_folder, has_log, is_run
+from trials.log.run_places import place_of
 from trials.log.run_reader import recorded_identity
 from trials.log.store import RunStore
 from trials.run_trial import start_worker
@@ -170,7 +170,6 @@ def search(
             store,
             environment_id=environment.environment_id,
             workers_file=workers_file(number),
-            seed_of=lambda ask: seed_of(ask, config.seed, store.asks),
             on_row=row_written,
         )
         build = TrialBuilder(config, store, record, predicted=predicted)

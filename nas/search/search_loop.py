@@ -11,6 +11,7 @@ from nas.search.crash_limit import CrashLimit
 from nas.search.instructions import AnswerByCrash, AnswerFrom, Instruction, Queue, RecordAsk, Run
 from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.search_reward import SearchReward
+from nas.search.seeds import seed_of
 from nas.search.stopping import StopRequest
 from nas.search.strategy_guard import SearchFailedError
 from search_spaces.settings.seal import sealed_json
@@ -82,7 +83,7 @@ class SearchLoop:
                 self.record.answered_by_crash(ask, equal)
 
     def handle(self, event: Event) -> None:
-        """One event of a trial. Those of an attempt that is no longer the current one are ignored."""
+        """Handles one event of a trial. Those of an attempt that is no longer the current one are ignored."""
         if isinstance(event, (WorkerJoined, Notice)):
             if isinstance(event, WorkerJoined):
                 self.record.worker_joined(event)
@@ -119,13 +120,12 @@ class SearchLoop:
 
 
 class RunRecord:
-    """Writes into a run directory.
+    """The record of a search: writes asks, rows and workers into a run directory.
 
     Args:
         environment_id: of this driver, for the rows.
         workers_file: where it lists its workers.
-        seed_of: the seed of a new ask's trial.
-        on_row: told of each row once it is durable.
+        on_row: gets each row once it is durable.
         place: how messages name this run where it is not the user's own (" of FOLDER").
     """
 
@@ -136,7 +136,6 @@ class RunRecord:
         *,
         environment_id: str,
         workers_file: str,
-        seed_of: Callable[[Ask], int],
         on_row: Callable[[TrialRow], None],
         place: str = "",
     ) -> None:
@@ -145,31 +144,31 @@ class RunRecord:
         self.reward = SearchReward(config.reward, run=store.folder)
         self._config, self._store = config, store
         self._environment_id, self._workers_file = environment_id, workers_file
-        self._seed_of, self._on_row = seed_of, on_row
+        self._on_row = on_row
 
     def ask(self, ask: Ask) -> None:
-        """A new ask."""
+        """Records a new ask."""
         row = ask_row(
             ask,
             architecture=self._config.space.decode(ask.choices),
             strategy=self._config.strategy.name,
-            seed=self._seed_of(ask),
+            seed=seed_of(ask, self._config.seed, self._store.asks),
             asked_at=datetime.now(UTC),
         )
         self._store.record_ask(row)
 
     def answered(self, ask: Ask, earlier: int) -> None:
-        """The row of an ask that an earlier trial answers."""
+        """Records the row of an ask that an earlier trial answers."""
         row = cached_row(self._store.asks[ask.trial_id], self._store.trials[earlier])
         self._on_row(self._store.record_trial(row))
 
     def answered_by_crash(self, ask: Ask, equal: int) -> None:
-        """The row of an ask that has waited for an equal trial, which crashed for good."""
+        """Records the row of an ask that has waited for an equal trial, which crashed for good."""
         row: TrialRow = {**self._store.trials[equal], **self._store.asks[ask.trial_id]}
         self._on_row(self._store.record_trial(row))
 
     def result(self, result: TrialResult) -> TrialRow:
-        """The row of a trial that has ended, with its reward.
+        """Records the row of a trial that has ended, with its reward.
 
         Raises:
             SearchFailedError: the reward is at fault. What was measured is recorded all the same.
@@ -185,7 +184,7 @@ class RunRecord:
         return self.reward.rewarded(recorded)
 
     def epoch(self, result: EpochResult) -> None:
-        """An epoch of a trial in flight; durable with the trial's row."""
+        """Records an epoch of a trial in flight; durable with the trial's row."""
         self._store.record_epoch(result)
 
     def worker_joined(self, event: WorkerJoined) -> None:

@@ -59,7 +59,7 @@ class StopRequest:
         return self.signal_number is not None
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # others are not told of signals
+        if threading.current_thread() is threading.main_thread():  # others get no signals
             self._before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
             self.listen()
         return self

@@ -8,7 +8,8 @@ from nas.search.trial_queue import STOP_BELOW
 from trials.devices.device import this_device
 from trials.log.rows import step_time_from_row
 from trials.log.store import RunStore
-from trials.trial import INFERENCE, Ask, StepTime, StopBelow, Trial
+from trials.measurement import INFERENCE, StepTime
+from trials.trial import Ask, StopBelow, Trial
 
 
 class TrialBuilder:

@@ -124,14 +124,14 @@ class TrialQueue:
     def _teach(self, trial_id: int) -> None:
         ask, outcome = self._untold.pop(trial_id)
         if outcome is None:
-            self.strategy.withdrawn(ask)
+            self.strategy.discarded(ask)
         else:
             self.strategy.told(ask, outcome)
             if outcome.status == "completed":
                 self._best_told = max(outcome.reward, self._best_told or 0.0)
 
     def _teach_up_to(self, trial_id: int) -> None:
-        """With a fixed lag: what ask `trial_id` may depend on, in the order of the asks."""
+        """With a fixed lag: tells the strategy the results that ask `trial_id` may depend on, in order."""
         if self._lag is not None:
             while self._next_told <= trial_id - self._lag:
                 if self._next_told in self._untold:  # not so of finalists
@@ -199,7 +199,7 @@ class TrialQueue:
         return [ask for ask in self.in_flight if ask.purpose not in RETRAINED]
 
     def _must_wait(self) -> bool:
-        """With a fixed lag: whether a result is still missing that the next ask may depend on."""
+        """True if, with a fixed lag, a result is missing that the next ask may depend on."""
         if self._lag is None:
             return False
         waiting = [*self._searching(), *(ask for asks in self._waiting_for_equal.values() for ask in asks)]

@@ -7,12 +7,13 @@ from nas.search.config import SearchConfig
 from nas.search.own_ops import own_ops_of
 from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import SettingError, blaming
-from search_spaces.settings.yaml_files import ConfigError, to_mapping
-from trials.log.buckets import place_of, run_folder
+from search_spaces.settings.yaml_files import to_mapping
 from trials.log.file_names import TRIALS_FILE, WARM_START_FILE
 from trials.log.own_ops_record import check_same_ops
 from trials.log.rows import ask_from_row, outcome_of
+from trials.log.run_places import place_of, run_folder
 from trials.log.run_reader import recorded_trials
 from trials.log.store import RunStore
 from trials.log.tables import DamagedPartError

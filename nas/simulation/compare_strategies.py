@@ -26,11 +26,11 @@ from nas.simulation.outcome_table import ROLES, known_outcomes, read_table, row_
 from nas.simulation.simulate import KnownOutcomes, StrategyCurves, simulate_seeds
 from nas.strategies.strategy import Strategy, may_promote
 from nas.strategies.table import STRATEGIES, Problems, StrategySettingsError, build_strategy
-from search_spaces.settings.messages import place_of
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.output_files import PNG, refuse_other_kind, writing
 from search_spaces.settings.overrides import override_of, value_of
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.places import place_of
 from trials.log.file_names import SEARCH_FILE
 from trials.log.run_folder import is_run
 from trials.reward import Reward, check_exponents, check_names
@@ -100,7 +100,7 @@ def compare_on_console(
 def _all_curves(
     simulated: Simulated, builders: Mapping[str, Builder], *, workers: int, seeds: int, console: Console
 ) -> dict[str, StrategyCurves]:
-    """The searches of all strategies, with a bar for whoever waits."""
+    """The searches of all strategies, with a progress bar."""
     curves = {}
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task("simulating", total=len(builders) * seeds)

@@ -17,13 +17,14 @@ from nas.search.recorded_config import recorded_config
 from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.networks.counting import Counts, count
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.row_types import TrialRow, measured, measured_objective
 from trials.log.rows import device_seconds
 from trials.log.run_reader import read_run
+from trials.measurement import INFERENCE
 from trials.objective import curve_of
 from trials.reward import REWARDABLE, SHIPPED, Reward, recorded_ratio, recorded_reward
-from trials.trial import INFERENCE, Outcome
+from trials.trial import Outcome
 
 FEWEST_ROWS = 12
 DERIVE_NOISE = 3  # keeps the noise of a training apart from other randomness of the same trial

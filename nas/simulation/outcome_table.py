@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from analysis.public_tables import public_tables
 from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.parquet_errors import UnreadableParquetError, parquet_refused
 from trials.reward import Reward
 from trials.trial import Outcome

@@ -128,7 +128,7 @@ class SuccessiveHalving:
     # ------------------------------------------------------------------ what is recorded
 
     def asked(self, ask: Ask) -> None:
-        """Takes a promoted trial off the waiting list, whatever becomes of it; passes on others."""
+        """Takes a promoted trial off the waiting list, also if it will fail; passes on others."""
         if ask.continues is None:
             self._beneath.asked(ask)
             return
@@ -146,14 +146,14 @@ class SuccessiveHalving:
             return
         first = self._at_first_rung(ask, outcome)
         if first is None:
-            self._beneath.withdrawn(ask)  # a longer training, whose accuracy after the first rung is unknown
+            self._beneath.discarded(ask)  # a longer training, whose accuracy after the first rung is unknown
         else:
             self._beneath.told(ask, first)
 
-    def withdrawn(self, ask: Ask) -> None:
+    def discarded(self, ask: Ask) -> None:
         """Tells the strategy beneath of a new trial; a promotion is not tried again."""
         if ask.continues is None:
-            self._beneath.withdrawn(ask)
+            self._beneath.discarded(ask)
 
     def _enter(self, ask: Ask, outcome: Outcome) -> None:
         """Adds a completed trial to every rung whose epochs it has reached."""

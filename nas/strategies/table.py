@@ -16,8 +16,9 @@ from nas.strategies.strategy import Strategy, StrategyConfig, StrategyKind
 from nas.strategies.successive_halving import SuccessiveHalving
 from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.settings.kinds import fields_of
-from search_spaces.settings.messages import complaints, place_of, shown
+from search_spaces.settings.messages import complaints
 from search_spaces.settings.near_names import suggestion
+from search_spaces.settings.places import place_of, shown
 
 STRATEGIES: dict[str, type[StrategyKind]] = {
     "random_search": RandomSearch,

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from nas.events import EpochMetrics
 from nas.training.fence import DRIVERS, Fence
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.unfinished_files import sweep
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import RECORD_FILES
 from trials.log.bucket_files import MARKER
-from trials.log.buckets import files_of, place_of
 from trials.log.durable_files import PRIVATE
 from trials.log.file_names import LOCK_FILE as LOCK
 from trials.log.object_store import StoreError
+from trials.log.run_places import files_of, place_of
 from trials.log.tables import DamagedPartError, read_parquet
 from trials.training.weights_file import save_tensors, tensors_of
 
@@ -73,7 +73,7 @@ class TrainingFolder:
             raise ConfigError(f"{self.folder}: cannot be written here: {error.strerror}") from error
 
     def sweep(self) -> None:
-        """Removes what a killed process left half-written; for whoever holds the folder's lock."""
+        """Removes what a killed process left half-written; for the holder of the folder's lock."""
         for folder in (self.folder, self.folder / STATES, self.folder / WEIGHTS):
             sweep(folder)
 

@@ -8,15 +8,17 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from nas.search.same_search import differences
-from search_spaces.networks.architecture import STRICT, Architecture
-from search_spaces.networks.network import check_resolution
-from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml, to_mapping, yaml_text
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.resolutions import check_resolution
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.strict import STRICT
+from search_spaces.settings.yaml_files import peek_yaml, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig
 from trials.images.data_record import OF_TEST
-from trials.log.buckets import files_of, place_of
 from trials.log.durable_files import NameTakenError
 from trials.log.file_names import DATA_FILE
 from trials.log.log_end import FencedError
+from trials.log.run_places import files_of, place_of
 from trials.objective import ACCURACY, Objective
 from trials.recipe import Recipe
 

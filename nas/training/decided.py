@@ -16,7 +16,7 @@ from trials.training.final_stage import final_stage_notes
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """Decisions of a training, made when it begins; it is resumed by them, on whatever day and machine."""
+    """Decisions of a training, made when it begins; it is resumed by them, on any day and machine."""
 
     precision: ChosenPrecision
     recipe: Recipe  # with the batch that suits the images

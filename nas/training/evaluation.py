@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from analysis.standard_error import standard_error
-from search_spaces.networks.network import check_resolution
+from search_spaces.networks.resolutions import check_resolution
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import some
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import autocast
 from trials.devices.device import available_slots, lock_of, use_all_cores

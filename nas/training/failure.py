@@ -11,9 +11,9 @@ from trials.devices.device_errors import (
     is_out_of_memory,
     names_device_fault,
 )
-from trials.log.buckets import place_of
 from trials.log.disk_wait import FULL, LogNotWrittenError
 from trials.log.object_store import StoreError
+from trials.log.run_places import place_of
 from trials.recipe import Recipe
 
 

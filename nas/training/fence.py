@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from search_spaces.settings.json_text import json_value
-from trials.log.buckets import place_of
 from trials.log.durable_files import DurableFiles, NameTakenError
 from trials.log.log_end import FencedError
+from trials.log.run_places import place_of
 
 DRIVERS = "drivers"  # in the training's folder: an object for each start, created where there was none
 

@@ -11,7 +11,7 @@ from search_spaces.inheritance.transfer import WeightTransfer
 from search_spaces.inheritance.weight_maps import weight_map
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.blocks import own_ops
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.training.weights_file import WeightsFile, floating_tensors, load_weights
 
 CLASSIFIER = "classifier."
@@ -94,7 +94,7 @@ def _carried_over(
         parent_classes=num_classes if has_rows else weights.num_classes,
     )
     found = WeightTransfer(changes).weights({**weights.tensors, **tensors}, fresh)
-    if not has_rows:  # rows of other classes tell nothing of these
+    if not has_rows:  # rows of other classes say nothing of these
         found |= {name: tensor for name, tensor in fresh.items() if name.startswith(CLASSIFIER)}
     network.load_state_dict(found, strict=False)
     return Fitted(

@@ -5,18 +5,18 @@ class Mailbox:
     """Events, pickled, from the first process to the driver; and back, whether it wants to stop."""
 
     def __init__(self) -> None:
-        self._told: list[bytes] = []
+        self._posted: list[bytes] = []
         self._stopped = False
 
-    def tell(self, item: bytes) -> bool:
+    def post(self, item: bytes) -> bool:
         """Keeps an event; True if the driver wants the training to stop."""
-        self._told.append(item)
+        self._posted.append(item)
         return self._stopped
 
     def take(self) -> list[bytes]:
         """Takes out the events since the last time."""
-        told, self._told = self._told, []
-        return told
+        posted, self._posted = self._posted, []
+        return posted
 
     def stop(self) -> None:
         """Answers from now on that the training should stop."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analysis.plain_text import drawable, plain_text
 from nas.events import EpochMetrics
-from trials.log.buckets import files_of
+from trials.log.run_places import files_of
 from trials.objective import ACCURACY, CURVES, Objective, in_words
 
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")

@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 
 from nas.training.evaluation import BATCH, inference_device
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.output_files import writing
 from search_spaces.settings.sentences import first_line, plain_name
-from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import autocast
 from trials.devices.device import lock_of
@@ -117,7 +117,7 @@ def refuse_other_than_table(output: Path) -> None:
 
 
 def write_predictions(frame: pd.DataFrame, output: Path) -> None:
-    """As Parquet or CSV, by the file's name.
+    """Writes predictions as Parquet or CSV, by the file's ending.
 
     CSV has no lists: the likeliest classes are columns of their own, class_1, probability_1 to class_5,
     probability_5, empty beyond the number of classes. All text is in quotes, whatever a class is called.

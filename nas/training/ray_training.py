@@ -70,7 +70,7 @@ def train_on_devices(
     address: str | None = None,
     on_event: Callable[[TrainingEvent | GroupLost], object] = lambda event: None,
 ) -> TrainingResult:
-    """As `train_fully`, on several devices of this machine or of the cluster at `address`.
+    """Runs `train_fully` on several devices of this machine, or of the cluster at `address`.
 
     Each step's batch is divided among them, so that batches, their order and their augmentation are those of
     one device. When a process is lost, all begin again after the last epoch that was saved, and what comes
@@ -113,8 +113,8 @@ def _until_it_ends(
             check_gpus(len(ray_here.slots))
         run = _Run(config, folder, ray_here)
         began_after: int | None = None
-        with closing(run.events()) as told:  # at once, also if whoever is told wants no more
-            for event in told:
+        with closing(run.events()) as events:  # at once, also if who gets them wants no more
+            for event in events:
                 if isinstance(event, TrainingBegun):
                     began_after = event.first_epoch
                 on_event(event)
@@ -196,8 +196,8 @@ class _Run:
             while True:
                 self._check_ray()
                 running = self._thread.is_alive()
-                for told in ray.get(self._board.take.remote()):
-                    item = pickle.loads(told)
+                for posted in ray.get(self._board.take.remote()):
+                    item = pickle.loads(posted)
                     if isinstance(item, _Ended):
                         self.ended = item
                     else:
@@ -233,32 +233,32 @@ def backend_of(*, on_gpus: bool, on_loopback: bool) -> str | None:
 
 
 def _train(arguments: dict[str, Any]) -> None:
-    """Trains in each process of the group; an error that is not another's death is told to the driver."""
+    """Trains in each process of the group; the driver gets an error that is not another's death."""
     import ray
 
     board = arguments["board"]
 
-    def told(item: TrainingEvent | _Ended) -> bool:
-        return ray.get(board.tell.remote(pickle.dumps(item)))
+    def post(item: TrainingEvent | _Ended) -> bool:
+        return ray.get(board.post.remote(pickle.dumps(item)))
 
     try:
         if (own := arguments["own_ops"]) is not None:
             own.load()
         group = _own_group(on_gpus=arguments["on_gpus"], rendezvous=arguments["rendezvous"])
 
-        def tell(event: TrainingEvent) -> None:
-            if group.is_first and told(event):
+        def post_event(event: TrainingEvent) -> None:
+            if group.is_first and post(event):
                 raise _StoppedError
 
-        result = train_fully(arguments["config"], arguments["folder"], on_event=tell, group=group)
+        result = train_fully(arguments["config"], arguments["folder"], on_event=post_event, group=group)
     except (PeerLostError, _StoppedError):
         raise
     except Exception as error:
         if not _has_lost_gpu(error, on_gpus=arguments["on_gpus"]):
-            told(_Ended(None, error, traceback.format_exc()))
+            post(_Ended(None, error, traceback.format_exc()))
         raise
     if group.is_first:
-        told(_Ended(result))
+        post(_Ended(result))
 
 
 def _has_lost_gpu(error: Exception, *, on_gpus: bool) -> bool:

@@ -9,10 +9,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from nas.training.config import FILE as TRAINING_FILE
-from search_spaces.networks.architecture import STRICT
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
-from trials.log.buckets import files_of, place_of
+from search_spaces.settings.strict import STRICT
+from search_spaces.settings.yaml_files import read_yaml, yaml_text
+from trials.log.run_places import files_of, place_of
 
 FILE = "repeats.yaml"  # in the folder of the repeats' folders
 REPEATS = "repeat-*"  # folders of trainings that differ in their seed
@@ -26,7 +27,7 @@ class Repeats:
     words: tuple[str, ...]  # of `nas train`, without --run; paths as from the folder where they were typed
 
     def command(self, folder: Path) -> str:
-        """The command that goes on with those of them in this folder."""
+        """The command that goes on with the repeats in this folder."""
         return f"nas train {shlex.join(self.words)} --run {path_word(place_of(folder))}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from nas.events import EpochMetrics
 from nas.training.checkpoints import TrainingFolder
 from nas.training.evaluation import Evaluation, EvaluationFigures
-from trials.log.buckets import place_of
+from trials.log.run_places import place_of
 from trials.objective import Objective, value_of
 
 

@@ -15,15 +15,15 @@ from nas.training.initial_weights import begin_with
 from nas.training.suited_batch import suited_batch
 from search_spaces.networks.network import build_network
 from search_spaces.networks.own_modules import own_ops_here
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import OF_TEST, check_same_data, note_of_pixels, read_facts, record_of
 from trials.images.packed import TrialImages
 from trials.images.recipe_images import trained_images
-from trials.log.buckets import files_of, place_of
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.log.log_end import FencedError
 from trials.log.object_store import StoreError
+from trials.log.run_places import files_of, place_of
 from trials.recipe import Recipe
 from trials.training.device_group import DeviceGroup, share_of_batch
 
@@ -158,7 +158,7 @@ def locked_for(folder: Path, group: DeviceGroup) -> Iterator[None]:
 
 
 def claim(config: TrainingConfig, files: TrainingFolder) -> None:
-    """Takes over a training in an object store, for whoever holds the folder's lock; nothing on a disk.
+    """Takes over a training in an object store, for the holder of the folder's lock; nothing on a disk.
 
     Raises:
         ConfigError: there is another training, or the store does not answer.

@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class TerminatedError(KeyboardInterrupt):
-    """Such a signal has come: as Ctrl-C, so that what is kept is written."""
+    """A signal to end has come; it is handled as Ctrl-C, so that what is kept is written."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -23,7 +23,7 @@ def signals_interrupt() -> Iterator[None]:
 
     One that is ignored stays so: nohup lets a training outlive its terminal.
     """
-    if threading.current_thread() is not threading.main_thread():  # others are not told of signals
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
 

@@ -37,21 +37,22 @@ from nas.training.start import (
 from nas.training.threads import ChosenThreads, threads_of, use_threads
 from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.networks.network import Network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.arithmetic import check_precision
 from trials.devices.device import available_slots, device_info, keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.device_lock import DeviceLock
 from trials.devices.own_memory import give_back
 from trials.devices.sharing import give_way, training
-from trials.log.buckets import place_of
+from trials.log.run_places import place_of
 from trials.objective import CURVES
 from trials.recipe import TrainingStage
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.micro_batches import can_halve, fit_training
 from trials.training.recipe_network import network_for
+from trials.training.seeds import WEIGHTS, derived_seed
 from trials.training.step import TrainingStep
-from trials.training.train import WEIGHTS, EpochEnd, Heartbeat, derived_seed, train
+from trials.training.train import EpochEnd, Heartbeat, train
 from trials.training.weights_file import copied_weights, evaluation_facts, load_weights
 from trials.trial import Slot
 
@@ -66,10 +67,9 @@ def train_fully(
     """Trains, or goes on with what was begun in `folder`, and returns what was reached.
 
     After each epoch its metrics are on disk; its state and the best weights every few minutes, at the end and
-    when something else ends it (`StateSaver`). A training that is killed goes on after its last saved epoch,
-    and its curve is that of one that was not.
-    Every device of a group calls this, with a folder that all of them see; the first one writes, and has all
-    of the result.
+    when something else ends it (`StateSaver`). A killed training goes on after its last saved epoch, with the
+    curve of one that was not killed. Every device of a group calls this, with a folder that all of them see;
+    the first one writes, and has all of the result.
 
     Raises:
         ConfigError: something is not right with the images, the folder or the initial weights.

@@ -9,11 +9,13 @@ from search_spaces.choices.limits import COUNTED, Limits
 from search_spaces.choices.own_limits import DEFAULT_LIMITS
 from search_spaces.choices.space import OUTSIDE_STAGES, SearchSpace
 from search_spaces.choices.stage_choices import StageChoices, official_squeeze_ratios
-from search_spaces.networks.architecture import MAX_LAYERS, Architecture, Stage
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.bounds import MAX_LAYERS
 from search_spaces.networks.counting import count
 from search_spaces.networks.ops import Op, op_facts
 from search_spaces.networks.stage_fields import ABSENT
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, to_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, to_mapping
 from search_spaces.settings.yaml_layout import laid_out
 
 # Those of the paper's space (section 3.3)

@@ -6,7 +6,8 @@ from typing import Any
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import peek_yaml, read_yaml
 
 
 def read_described(source: str) -> Architecture | SearchSpace:
@@ -24,7 +25,15 @@ def read_described(source: str) -> Architecture | SearchSpace:
     if "space" in content:
         raise ConfigError(f"{source}: this is a search file; an architecture or a space is expected")
     if _offers_choices(content):
-        return read_yaml(SearchSpace, path)
+        try:
+            return read_yaml(SearchSpace, path)
+        except ConfigError as error:
+            if "reference" in content:
+                raise
+            raise ConfigError(
+                f"{error}\n{path.name}: a file with lists of options is a search space; an architecture has "
+                "one value for each key"
+            ) from None
     return read_yaml(Architecture, path)
 
 

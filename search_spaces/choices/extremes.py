@@ -16,7 +16,7 @@ SURELY_EXPANDS = 2  # a ratio from which no number of channels rounds to itself
 
 
 def extreme_choices(space: FactorizedSpace, size: Size) -> Choices:
-    """The choices with the fewest or the most parameters, whatever the number of classes.
+    """The choices with the fewest or the most parameters, for any number of classes.
 
     Dynamic programming over the stages, as in `SpaceCosts.least`: for each number of channels the best of
     the stages so far that end with it. Among equals the lexicographically smallest choices. Options that

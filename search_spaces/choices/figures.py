@@ -7,9 +7,9 @@ from search_spaces.choices.limited_sampling import NothingWithinLimitsError
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
-from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.networks.resolutions import check_resolution
+from search_spaces.settings.config_error import ConfigError
 
 SMALL_STRIDE, SMALL_RESOLUTION = 8, 32  # a space of small images, and their pixels
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.networks.architecture import STRICT
+from search_spaces.settings.strict import STRICT
 
 COUNTED = ("params", "macs")  # counted without training, so a search never proposes architectures beyond them
 

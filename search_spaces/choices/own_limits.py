@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from search_spaces.choices.limits import COUNTED
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from search_spaces.settings.yaml_files import ConfigError
 
 LIMITED = (*COUNTED, "step_time_ratio", "inference_time_ratio")
 # Step time is a ratio at any size of images; MACs would be a limit at one size alone.

@@ -22,11 +22,13 @@ from search_spaces.choices.predicted_limit import PredictedCosts, StepTimeEstima
 from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.choices.stage_rows import StageRows
 from search_spaces.choices.uniform import UniformDraw
-from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architecture, Padding, Stage
+from search_spaces.networks.architecture import Architecture, Padding, Stage
+from search_spaces.networks.bounds import MAX_CHANNELS
 from search_spaces.networks.ops import op_facts
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
 from search_spaces.networks.stage_fields import SILU, Activation
 from search_spaces.settings.kinds import LEFT_OUT
+from search_spaces.settings.strict import STRICT
 
 # Fields in which all architectures of a space are alike
 OUTSIDE_STAGES = ("stem_channels", "stem_stride", "head_channels", "padding", "activation")

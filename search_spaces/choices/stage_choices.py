@@ -9,15 +9,13 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import (
-    MAX_CHANNELS,
-    MAX_LAYERS,
     NEVER_ABSENT,
     NOTHING_STRIDES,
-    STRICT,
     Stage,
     absent_kernel,
     no_multiple,
 )
+from search_spaces.networks.bounds import MAX_CHANNELS, MAX_LAYERS
 from search_spaces.networks.ops import SHIPPED_OPS, Op, is_own_op, op_facts
 from search_spaces.networks.stage_fields import (
     ABSENT,
@@ -28,6 +26,7 @@ from search_spaces.networks.stage_fields import (
 )
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.kinds import LEFT_OUT
+from search_spaces.settings.strict import STRICT
 
 DECIDED = (
     "op",
@@ -151,7 +150,7 @@ class StageChoices:
     @field_validator(*DECIDED)
     @classmethod
     def _check(cls, options: Any, info: ValidationInfo) -> Any:
-        """Checks a field by itself and against those above it, so that faults of several are told at once."""
+        """Checks a field by itself and against those above it, to report faults of several at once."""
         refuse(_faults(options, name=info.field_name, above=info.data))
         return options
 

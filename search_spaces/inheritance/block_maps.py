@@ -1,4 +1,4 @@
-"""From a parent's block to a child's: changes in words, those that keep the function, new parameters.
+"""Map from a parent's block to a child's: changes in words, those that keep the function, new parameters.
 
 A block is one of four layouts, as `blocks.py` builds them. One layout becomes another by way of `fused`,
 whose full convolution can express the others' spatial convolutions:

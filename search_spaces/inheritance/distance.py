@@ -44,7 +44,7 @@ class _Surroundings(NamedTuple):
 
 
 def distance(parent: Architecture, child: Architecture, *, own_ops: frozenset[str] = NO_OPS) -> float:
-    """From 0, the same network, to 1, nothing in common. Not symmetric; the classifier does not count.
+    """Distance from 0 (the same network) to 1 (nothing in common). Not symmetric; without the classifier.
 
     The mean of two shares: of the child's parameters, those that nothing trained begins; of the function,
     what is disturbed, that is, 1 less the product of what each change of a block keeps. A change that keeps

@@ -205,7 +205,7 @@ def _new(placed: PlacedBlock, own: Tensors) -> Tensors:
 
 
 def _whole(placed: PlacedBlock, parent: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> Tensors:
-    """All tensors under a block's name, whatever they are: the parent's, or fresh ones."""
+    """All tensors under a block's name, the parent's or fresh ones."""
     prefix = f"{placed.name}."
     own = {name: tensor for name, tensor in fresh.items() if name.startswith(prefix)}
     if placed.source is None:

@@ -103,7 +103,7 @@ class WeightMap:
 
     @cached_property
     def distance(self) -> float:
-        """As `distance.py` defines it: from 0 to 1."""
+        """Distance of the child from the parent, 0-1, as `distance.py` defines it."""
         return distance(self.parent, self.child, own_ops=self.own_ops)
 
     @property

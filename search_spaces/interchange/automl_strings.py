@@ -18,8 +18,10 @@ from search_spaces.interchange.block_tokens import (
     stages_there,
     tokens_of,
 )
-from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architecture, Stage
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.bounds import MAX_CHANNELS
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.strict import STRICT
 
 KNOWN = {
     "r": "layers",

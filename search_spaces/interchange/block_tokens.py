@@ -7,7 +7,8 @@ from search_spaces.networks.architecture import Architecture, Block, Stage
 from search_spaces.networks.blocks import own_ops
 from search_spaces.networks.rounding import Rule, round_channels
 from search_spaces.networks.stage_fields import SILU
-from search_spaces.settings.yaml_files import ConfigError, from_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping
 
 NUMBER = re.compile(r"([a-z]+)(\d+(?:\.\d+)?(?:e-?\d+)?)")
 MAX_LENGTH = 200  # of a string; the longest published one has 33 characters

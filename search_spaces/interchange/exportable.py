@@ -10,7 +10,7 @@ from search_spaces.choices.block_cover import covering_networks
 from search_spaces.choices.space import SearchSpace
 from search_spaces.interchange.files import FORMATS
 from search_spaces.networks.architecture import Architecture, Padding
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 DRAWS, DRAWS_ALONE = 64, 256
 MAX_COVERED = 2_000  # forms of stages, each for each number of input channels, up to which networks cover all
@@ -24,7 +24,7 @@ class Exportable:
 
     Attributes:
         networks: how many of them.
-        padding: what nas export has to be told, where it is not the space's own.
+        padding: the option that nas export needs, where it is not the space's own.
         reason: the first refusal, where it is not all.
     """
 
@@ -80,7 +80,7 @@ def _num_options(space: SearchSpace) -> int:
 
 
 def _asked(project: str, networks: Sequence[Architecture], *, own: Padding) -> Exportable:
-    """With the space's own padding, or with the other one where fewer networks are refused with that."""
+    """Networks that can be exported with the space's padding, or with the other one if that allows more."""
     others = [padding for padding in PADDINGS if padding != own]
     refused = {padding: _refusals(project, networks, padding) for padding in (own, *others)}
     padding = min(refused, key=lambda padding: len(refused[padding]))  # the first of equals: its own

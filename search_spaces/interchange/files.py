@@ -17,10 +17,11 @@ from search_spaces.interchange.torchvision_settings import (
 from search_spaces.networks.architecture import Architecture, Padding
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import BATCH_NORM_EPSILON
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.parsing import text_of_file
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml, to_mapping
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml, to_mapping
 
 # Batch norm's constant: TensorFlow's, which timm and torchvision use for some of their networks; and torch's.
 CODE_EPSILON, TORCH_EPSILON = 1e-3, 1e-5

@@ -22,10 +22,12 @@ from search_spaces.interchange.block_tokens import (
     stages_there,
     tokens_of,
 )
-from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architecture, Block, Stage
+from search_spaces.networks.architecture import Architecture, Block, Stage
+from search_spaces.networks.bounds import MAX_CHANNELS
 from search_spaces.networks.parts import expands
 from search_spaces.networks.stage_fields import SILU, Activation
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.strict import STRICT
 
 # Normalisation of input images: (x - 128) / 128, as here; (x - 127.5) / 127.5; ImageNet's mean and deviation.
 Pixels = Literal["ours", "half", "imagenet"]

@@ -18,9 +18,12 @@ from search_spaces.interchange.block_tokens import (
     stages_there,
 )
 from search_spaces.interchange.timm_strings import Pixels
-from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, STRICT, Architecture, Block, Stage
+from search_spaces.networks.architecture import Architecture, Block, Stage
+from search_spaces.networks.bounds import MAX_CHANNELS, MAX_LAYERS
 from search_spaces.networks.stage_fields import ExpansionRatio
-from search_spaces.settings.yaml_files import ConfigError, from_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.strict import STRICT
+from search_spaces.settings.yaml_files import from_mapping
 
 Kind = Literal["MBConvConfig", "FusedMBConvConfig"]
 KINDS: dict[str, Kind] = {"mbconv": "MBConvConfig", "fused_mbconv": "FusedMBConvConfig"}

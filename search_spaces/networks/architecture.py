@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from search_spaces.networks.bounds import MAX_CHANNELS, MAX_LAYERS
 from search_spaces.networks.ops import CONV, FUSED, OPS, Op, built_as, inner_width, op_facts
 from search_spaces.networks.stage_fields import (
     ABSENT,
@@ -25,15 +26,10 @@ from search_spaces.networks.stage_fields import (
 )
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.kinds import LEFT_OUT
+from search_spaces.settings.strict import STRICT
 
 Padding = Literal["symmetric", "same"]
 Kind = Literal["resnet"] | None  # None: an EfficientNet
-
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-# Far beyond any published network (L2: 2,752 channels, 85 blocks); a number above is a typing error.
-MAX_CHANNELS = 16_384
-MAX_LAYERS = 256
 
 
 @plain_dataclass(frozen=True)  # searches make many

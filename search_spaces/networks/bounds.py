@@ -1,5 +1,8 @@
-"""Bounds of resolutions, batches, epochs and pictures; light for the help, which must not import torch."""
+"""Bounds of channels, layers, resolutions, batches, epochs and pictures; without torch, for the help."""
 
+# Far beyond any published network (L2: 2,752 channels, 85 blocks); a number above is a typing error.
+MAX_CHANNELS = 16_384
+MAX_LAYERS = 256
 SMALLEST_RESOLUTION = 8  # pixels of a side
 LARGEST_RESOLUTION = 4096  # of networks that are counted, measured and used; recipes end at half of it
 LARGEST_BATCH = 65_536  # images

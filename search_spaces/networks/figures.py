@@ -5,11 +5,11 @@ from typing import Any
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
-from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.networks.resolutions import check_resolution
 from search_spaces.networks.stage_fields import ABSENT, SILU, Activation
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.kinds import LEFT_OUT
-from search_spaces.settings.yaml_files import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from search_spaces.networks.trusted import check_not_ours
 from search_spaces.networks.users_code import error_of_users
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from search_spaces.settings.yaml_files import ConfigError
 
 
 @contextmanager

@@ -1,18 +1,16 @@
-"""The ops by name, and facts that spaces, costs and pictures need; the modules are in blocks.py."""
+"""The ops by name, and facts that spaces, costs and pictures need; blocks.py has their modules."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import BeforeValidator
 
 from search_spaces.networks.stage_fields import ABSENT, SILU, expanded_width
-from search_spaces.settings.messages import shown
 from search_spaces.settings.near_names import suggestion
-
-ShippedOp = Literal["mbconv", "fused_mbconv", "uib", "convnext", "basic", "bottleneck", "conv"]
-SHIPPED_OPS: tuple[str, ...] = get_args(ShippedOp)
+from search_spaces.settings.places import shown
+from search_spaces.settings.value_hints import list_hint
 
 # A class in a module of the user's: ASCII, so that no two names look alike, and no path.
 OWN_OP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -41,9 +39,8 @@ def _op(given: Any) -> Any:
             f"{shown(given)} is not an op; one of your own is {OWN_FORM}, of letters without accents, digits "
             f"and _, in at most {MAX_NAME} characters"
         )
-    raise ValueError(
-        f"{shown(given)} is not an op; ops are {', '.join(names)}{suggestion(str(given), names)}"
-    )
+    meant = list_hint(str(given), names) or suggestion(str(given), names)
+    raise ValueError(f"{shown(given)} is not an op; ops are {', '.join(names)}{meant}")
 
 
 Op = Annotated[str, BeforeValidator(_op)]
@@ -104,6 +101,7 @@ OPS: Mapping[str, OpFacts] = {
     ),
     CONV: OpFacts(name="Conv", takes_expansion=False, takes_squeeze=False),
 }
+SHIPPED_OPS = tuple(OPS)
 
 
 def op_facts(op: str) -> OpFacts:

@@ -17,7 +17,7 @@ from search_spaces.networks.module_import import imported_module, kind_of, lacki
 from search_spaces.networks.ops import is_own_op
 from search_spaces.networks.trusted import check_not_ours, folder_of, trust, trusted_by
 from search_spaces.networks.users_code import error_of_users
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 if TYPE_CHECKING:  # the command line names these errors without torch
     from torch import nn

@@ -2,8 +2,8 @@
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.bounds import LARGEST_RESOLUTION
-from search_spaces.settings.messages import shown
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.places import shown
 
 DEFAULT_CLASSES, DEFAULT_RESOLUTION = 1000, 224
 LARGEST = {

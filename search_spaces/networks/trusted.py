@@ -1,10 +1,10 @@
-"""The packages from which this process may import ops: those that whoever calls has named, else none."""
+"""The packages from which this process may import ops: those that the caller has named, else none."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 OUR_PACKAGES = ("search_spaces", "trials", "analysis", "nas")
 PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)

@@ -1,4 +1,4 @@
-"""Errors within a user's module, told by the user's own file and line."""
+"""Errors within a user's module, reported with the user's own file and line."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import search_spaces
 from search_spaces.networks.trusted import OUR_PACKAGES
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import one_line
-from search_spaces.settings.yaml_files import ConfigError
 
 MOST_SAID = 300  # characters of what an error says
 HERE = Path(search_spaces.__path__[0]).resolve().parent

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_text import json_value
-from search_spaces.settings.yaml_files import ConfigError
 
 Record = TypeVar("Record")
 

@@ -85,8 +85,7 @@ def words_for(kind: Any) -> str:
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         keys, others = list(fields_of(kind)), ""
         if len(keys) > MOST_KEYS:  # those that must be there
-            settings = getattr(kind, "__pydantic_fields__", {})
-            needed = [key for key in keys if key in settings and settings[key].is_required()]
+            needed = needed_keys(kind)
             keys, others = needed, f" and up to {len(keys) - len(needed)} others"
         named = " or the name of a file that holds it" if hasattr(kind, "SHIPPED") else ""
         return f"a mapping with the key{'' if len(keys) == 1 else 's'} {', '.join(keys)}{others}{named}"
@@ -109,6 +108,12 @@ def words_for(kind: Any) -> str:
         type(None): "nothing",
     }
     return names.get(kind, "another kind of value")
+
+
+def needed_keys(kind: Any) -> list[str]:
+    """The keys of a checked dataclass that have no default."""
+    settings = getattr(kind, "__pydantic_fields__", {})
+    return [key for key in fields_of(kind) if key in settings and settings[key].is_required()]
 
 
 def _words_for_member(kind: Any) -> str:

@@ -3,7 +3,7 @@
 import math
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,7 +11,6 @@ from pydantic_core import ErrorDetails
 
 from search_spaces.settings.faults import FaultsError
 from search_spaces.settings.kinds import (
-    MOST_KEYS,
     fields_of,
     is_union,
     item_kind,
@@ -23,18 +22,18 @@ from search_spaces.settings.kinds import (
     words_for,
 )
 from search_spaces.settings.near_names import close_names, suggestion
-from search_spaces.settings.number_hint import number_hint
 from search_spaces.settings.parsing import Location
+from search_spaces.settings.places import holds, place_of, shown, steps_of, value_at
+from search_spaces.settings.unknown_keys import filled_by_mending, unknown_key
+from search_spaces.settings.value_hints import list_hint, value_hint
 
 T = TypeVar("T")
 
-MAX_SHOWN = 80
 MAX_KEYS = 20
 MISSING = "missing;"
 NUMBERS = (int, float)
 # Words that mean the same to YAML 1.1, where they are no text, and to whoever writes them.
 TRUE_OR_FALSE = ("yes", "no", "on", "off", "true", "false")
-SEARCHED_DEPTH = 3  # of keys, where one is looked for that stands in another place
 PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+|\[\d+\])*): ")  # with which a message may begin
 
 
@@ -79,7 +78,7 @@ def complaints(cls: type, mapping: Any, error: ValidationError) -> dict[Location
     """One sentence for each place of which pydantic complains."""
     sentences = _one_for_each_place(cls, mapping, error)
     sentences = _mappings_of_another_kind(cls, mapping, sentences)
-    return _about_parts(_without_meant(sentences))
+    return _about_parts(_without_meant(cls, mapping, sentences))
 
 
 def _one_for_each_place(cls: type, mapping: Any, error: ValidationError) -> dict[Location, str]:
@@ -105,17 +104,15 @@ def _mappings_of_another_kind(cls: type, mapping: Any, sentences: dict[Location,
     return sentences
 
 
-def _without_meant(sentences: dict[Location, str]) -> dict[Location, str]:
-    """Without complaints about a missing key that a misspelt one beside it is said to be meant as."""
-
-    def is_meant(place: Location) -> bool:
-        beside = (said for other, said in sentences.items() if other[:-1] == place[:-1] and other != place)
-        return any(f"(did you mean '{place[-1]}'" in said for said in beside)
-
+def _without_meant(cls: type, mapping: Any, sentences: dict[Location, str]) -> dict[Location, str]:
+    """Without complaints about a missing key that an unknown one is said to be meant as."""
+    filled: set[Location] = set()
+    for place, said in sentences.items():
+        if place and isinstance(place[-1], str):
+            filled |= filled_by_mending(cls, mapping, place)
+            filled |= {(*place[:-1], name) for name in re.findall(r"\(did you mean '(\w+)'", said)}
     return {
-        place: said
-        for place, said in sentences.items()
-        if not (said.startswith(MISSING) and place and is_meant(place))
+        place: said for place, said in sentences.items() if not (said.startswith(MISSING) and place in filled)
     }
 
 
@@ -181,11 +178,11 @@ def _narrowed(cls: type, mapping: Any, location: Location, message: str) -> Comp
     match = PATH.match(message)
     if not match:
         return Complaint(location, message)
-    value, place = _value_at(mapping, location), location
+    value, place = value_at(mapping, location), location
     steps = steps_of(match[1])
     for i, step in enumerate(steps):
         is_last = i == len(steps) - 1
-        if _holds(value, step):
+        if holds(value, step):
             value = value[step]
         elif is_last and isinstance(value, dict) and (i or step in fields_of(kind_at(cls, place))):
             pass  # a key that is not given, and has its default
@@ -197,21 +194,9 @@ def _narrowed(cls: type, mapping: Any, location: Location, message: str) -> Comp
     return _narrowed(cls, mapping, place, message[match.end() :])
 
 
-def _holds(value: Any, step: int | str) -> bool:
-    if isinstance(value, (list, tuple)):
-        return isinstance(step, int) and step < len(value)
-    return isinstance(value, dict) and step in value
-
-
-def _value_at(mapping: Any, location: Location) -> Any:
-    for step in location:
-        mapping = mapping[step] if _holds(mapping, step) else None
-    return mapping
-
-
 def _other_kind(cls: type, mapping: Any, location: Location) -> str | None:
     """A sentence about a mapping none of whose keys is known, and few of them close to one that is."""
-    kind, value = kind_at(cls, location), _value_at(mapping, location)
+    kind, value = kind_at(cls, location), value_at(mapping, location)
     fields = fields_of(kind)
     if not fields or not isinstance(value, dict) or len(value) < 2 or value.keys() & fields.keys():
         return None
@@ -228,30 +213,11 @@ def _within(mapping: Any, detail: ErrorDetails) -> Location:
     missing = detail["type"] in ("missing", "missing_argument")
     for i, step in enumerate(detail["loc"]):
         is_last = i == len(detail["loc"]) - 1
-        if _holds(value, step):
+        if holds(value, step):
             location, value = (*location, step), value[step]
         elif is_last and missing and isinstance(value, dict):
             location = (*location, step)
     return location
-
-
-def steps_of(place: str) -> Location:
-    """The keys and indices of a path: the reverse of `place_of`."""
-    steps = re.findall(r"[^.\[\]]+", place)
-    return tuple(int(step) if re.fullmatch("[0-9]{1,9}", step) else step for step in steps)
-
-
-def place_of(location: Iterable[Any]) -> str:
-    """Keys and indices as one path: stages[3].op."""
-    text = ""
-    for step in location:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            plain = isinstance(step, str) and step.isprintable() and len(step) <= MAX_SHOWN
-            name = step if plain else shown(step)
-            text += f".{name}" if text else name
-    return text
 
 
 def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails, *, is_alone: bool) -> str:
@@ -259,14 +225,13 @@ def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails,
     if kind in ("missing", "missing_argument"):
         return f"{MISSING} expected {words_for(kind_at(cls, location))}"
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        return _unknown_key(cls, mapping, location)
+        return unknown_key(cls, mapping, location)
     is_name = isinstance(found, (str, int, float)) and not isinstance(found, bool)
     if kind == "literal_error" and is_name and not is_union(kind_at(cls, location)):
         options = re.findall(r"'([^']*)'|(\d+)", context.get("expected", ""))
         names = sorted(a or b for a, b in options)
-        if location and "op" in (location[-1], location[-2] if len(location) > 1 else None):
-            return f"{shown(found)} is not an op; ops are {', '.join(names)}{suggestion(str(found), names)}"
-        return f"{shown(found)} is not one of {', '.join(names)}{suggestion(str(found), names)}"
+        meant = list_hint(str(found), names) or suggestion(str(found), names)
+        return f"{shown(found)} is not one of {', '.join(names)}{meant}"
     bounds = {
         "greater_than": "above {gt}",
         "greater_than_equal": "at least {ge}",
@@ -309,68 +274,7 @@ def _another_length(kind: Any, found: Any, context: Mapping[str, Any]) -> str:
 
 def _another_given(found: Any, kind: Any, *, unit: str = "", is_alone: bool = False) -> str:
     """A sentence about a value of another kind; `is_alone`: it may stand for a list of one."""
-    expected, hint = words_for(kind) + (f" of {unit}" if unit else ""), ""
+    expected = words_for(kind) + (f" of {unit}" if unit else "")
     if is_alone and (item := item_kind(kind)) is not None:
         expected = f"{words_for(item)}, or a list of several"
-    if isinstance(found, str) and "number" in expected:
-        hint = number_hint(found, is_whole="whole number" in expected)
-    if isinstance(found, str) and not hint:
-        hint = suggestion(found, names_in(kind))
-    return f"{shown(found)} given; expected {expected}{hint}"
-
-
-def _unknown_key(cls: type, mapping: Any, location: Location) -> str:
-    key, fields = str(location[-1]), fields_of(kind_at(cls, location[:-1]))
-    beside, found = _value_at(mapping, location[:-1]), _value_at(mapping, location)
-    if re.search(r"\w:\S", key) and found is None:
-        return f"{shown(key)} is a key without a value; a space is missing behind the ':'"
-    if len(beside) == 1 and isinstance(found, dict) and found and found.keys() <= fields.keys():
-        return f"{shown(key)} is not a key here; what stands in it is expected here, without '{key}:'"
-    return no_such_key(cls, key, fields)
-
-
-def no_such_key(cls: type, key: str, fields: Iterable[str]) -> str:
-    """A sentence about a key that is not among these: where it belongs in `cls`, else what is near."""
-    names = list(fields)
-    keys = f"keys are {', '.join(names)}"
-    if elsewhere := [*_places_of_key(cls, key)]:
-        depth = min(map(len, elsewhere))
-        outermost = [f"'{place_of(place)}'" for place in elsewhere if len(place) == depth]
-        meant = f" (did you mean {' or '.join(outermost)}?)"
-    else:
-        meant = suggestion(key, names)
-    if meant and len(names) > MOST_KEYS:  # the list would hide it
-        return f"{shown(key)} is not a key here{meant}"
-    return f"{shown(key)} is not a key here; {keys}{meant}"
-
-
-def _places_of_key(kind: Any, key: str, location: Location = ()) -> Iterator[Location]:
-    """Where a key of this name belongs, outside of lists."""
-    if len(location) < SEARCHED_DEPTH:
-        for name, inner in fields_of(kind).items():
-            if name == key:
-                yield (*location, name)
-            yield from _places_of_key(inner, key, (*location, name))
-
-
-def shown(found: Any) -> str:
-    """A value as messages quote it: as in a file, printable, in one line, not too long."""
-    if found is None:
-        return "nothing"
-    if isinstance(found, str):
-        text = f"'{found}'" if found.isprintable() else repr(found)
-    else:
-        text = _in_yaml(found)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
-
-
-def _in_yaml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_in_yaml(key)}: {_in_yaml(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_in_yaml, value)) + "]"
-    if isinstance(value, str) and re.fullmatch(r"[\w./-]+", value):
-        return value
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    return f"{shown(found)} given; expected {expected}{value_hint(found, kind, expected=expected)}"

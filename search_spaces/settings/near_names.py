@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 MAX_SUGGESTED = 3  # names; of more that are equally near, none is named
 CLOSE = 0.5  # share of characters in common, from which a name may be the one that was meant
-CLOSE_FILES = 0.75  # the same for names of files, which are anybody's choice
+VERY_CLOSE = 0.75  # the same where it is unlikely that one is meant: names of files are anybody's choice
 ALIKE = str.maketrans("oli_", "011-")
 
 
@@ -31,6 +31,9 @@ def close_names(found: str, known: Iterable[str], close: float = CLOSE) -> list[
     alike = [name for name in names if name.translate(ALIKE) == word.translate(ALIKE)]
     if alike:
         return [names[name] for name in alike]
+    # Then those of which it has the initials or the first word: "lr" is learning_rate, "se" se_ratio
+    if short := [name for name in names if "_" in name and word in (_initials(name), name.split("_")[0])]:
+        return [names[name] for name in short]
     # Then those with the most characters in common, in their order
     matcher = difflib.SequenceMatcher(b=word)
     ratios = {}
@@ -42,3 +45,7 @@ def close_names(found: str, known: Iterable[str], close: float = CLOSE) -> list[
         return [names[name] for name, ratio in ratios.items() if ratio == nearest]
     # Then longer ones: "step" is far from "step_time_ratio"
     return [names[name] for name in names if len(word) > 2 and name.startswith(word)]
+
+
+def _initials(name: str) -> str:
+    return "".join(part[:1] for part in name.split("_"))

@@ -1,11 +1,19 @@
-"""The number that a text may be meant as: 10%, 32px, 1,000, 0,07, 5M, 1:30."""
+"""The number that a text may be meant as: 10%, 32px, 1,000, 0,07, 5M, 1:30, 1/64."""
 
 import re
+import unicodedata
 
 FACTORS = {"%": 0.01, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 DASHES = re.compile("[\u2010-\u2015\u2212]")  # look like a minus sign, and are none to YAML
+COUNTED = re.compile(
+    r"px|pixels?|epochs?|images?|steps?|trials?|layers?|channels?"
+)  # what keys name themselves
+COMPARISON = re.compile(r"[<>≤≥]=?\s*")
+COMMENT = re.compile(r"(\S+?)\s*(#|//).*")
+FORMULA = re.compile(r"(\d+(?:\.\d+)?)\s*(/|\*\*?|\^)\s*(-?\d+(?:\.\d+)?)")
+LARGEST = 1e15  # of a formula's value
 NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%|[A-Za-zµ]*)")
 
 
@@ -32,6 +40,16 @@ def _of_sixty(word: str) -> str:
 
 def _hint(text: str) -> str:
     word = text.strip("'\"“”‘’ ")
+    if any(character.isdigit() and not character.isascii() for character in word):
+        plainer = unicodedata.normalize("NFKC", word)
+        return f"; write {plainer}, in plain characters" if NUMBER.fullmatch(plainer) else ""
+    if (comment := COMMENT.fullmatch(word)) and NUMBER.fullmatch(comment[1]):
+        return f"; write {comment[1]}: a comment begins with a space and a #"
+    if formula := FORMULA.fullmatch(word):
+        return _computed(*formula.groups())
+    if square := re.fullmatch(r"(\d+)\s*[x×]\s*\1", word):
+        return f"; write {square[1]}"
+    word = COMPARISON.sub("", word, count=1).rstrip(",;")
     if re.fullmatch(r"\d+( \d+)+", word):
         return f"; write [{', '.join(word.split())}]"
     if dash := DASHES.search(word):
@@ -50,4 +68,14 @@ def _hint(text: str) -> str:
         return f"; write {number}, without quotes" if plain == text else f"; write {number}"
     if unit in FACTORS:
         return f"; write {float(number) * FACTORS[unit]:.12g}"
-    return f"; write {number}, without a unit" if unit == "px" else "; a number has no unit here"
+    return f"; write {number}, without a unit" if COUNTED.fullmatch(unit) else "; a number has no unit here"
+
+
+def _computed(first: str, sign: str, second: str) -> str:
+    """The value of a formula of two numbers: YAML computes none."""
+    one, other = float(first), float(second)
+    try:
+        value = one / other if sign == "/" else one * other if sign == "*" else one**other
+    except (ZeroDivisionError, OverflowError):
+        return ""
+    return f"; formulas are not computed: write {value:.12g}" if abs(value) <= LARGEST else ""

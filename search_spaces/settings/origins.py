@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from search_spaces.settings.messages import place_of
 from search_spaces.settings.parsing import Location
+from search_spaces.settings.places import place_of
 
 
 @dataclass(frozen=True)

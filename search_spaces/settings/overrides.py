@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.settings.kinds import fields_of, item_kind, value_kind
-from search_spaces.settings.messages import no_such_key, shown, steps_of
 from search_spaces.settings.parsing import MAX_DEPTH, Location, plain_values
+from search_spaces.settings.places import shown, steps_of
+from search_spaces.settings.unknown_keys import no_such_key
 
 KEY = re.compile(r"[^\s.\[\]=]+(\.[^\s.\[\]=]+|\[\d+\])*")
 MAX_TYPED = 120

@@ -29,6 +29,13 @@ def explained(error: yaml.YAMLError, text: str) -> str:
         return _at(end.line + 1, end.column + 1, f"a tab where a space is expected; {mend}")
     if odd := _odd_space(lines, max(start.line - 1, 0), end.line):
         return odd
+    whole = f"{context}; {problem}"
+    for words, line, sign in (
+        ("expected ':'", start.line, r"[\w.-]+:"),
+        ("expected <block end>", end.line, "-"),
+    ):
+        if words in problem and (found := re.match(rf"\s*{sign}(?=[^\s-])", _line(lines, line))):
+            return _at(line + 1, found.end(), f"a space is missing behind this '{found[0][-1]}'")
     # The first that fits: special cases stand before general ones.
     for words, mark, meaning in (
         (
@@ -37,20 +44,35 @@ def explained(error: yaml.YAMLError, text: str) -> str:
             f"a ':' is missing in {_quoted(lines, start.line)}; a key needs one, and a space behind it",
         ),
         ("scanning a quoted scalar.*end of stream", start, "the quote that begins here is never closed"),
+        ("scanning a directive", start, "a line that begins with % is put in quotes"),
         ("unknown escape", end, "a backslash within double quotes; use single quotes: 'C:\\images'"),
         ("scanning an? (alias|anchor)", end, "text that begins with * or & is put in quotes: '*.parquet'"),
         ("sequence entries are not allowed", end, "an item's '-' begins a line of its own; or use [a, b]"),
         ("expected <block end>, but found ':'", end, "a key is missing before this ':'"),
         ("expected the node content", end, "a value is missing here"),
         ("expected '<document start>'", end, "this line is indented otherwise than the first one"),
-        ("found '-'|found '<block sequence", end, "an item ('-') where a 'key: value' line is expected"),
+        (
+            "found '-'|found '<block sequence",
+            end,
+            "an item ('-') where a 'key: value' line is expected; all items of a list begin with '- ', "
+            "indented alike",
+        ),
         ("expected <block end>", end, "this line is indented otherwise than those beside it"),
     ):
-        if re.search(words, f"{context}; {problem}", re.DOTALL):
+        if re.search(words, whole, re.DOTALL):
             return _at(mark.line + 1, mark.column + 1, meaning)
     if found := re.search(r"character '(.)' that cannot start", problem):
         return _at(end.line + 1, end.column + 1, f"text that begins with {found[1]} is put in quotes")
     if found := re.search(r"expected ',' or '([\]}])'", problem):
+        before, behind = _line(lines, end.line)[: end.column], _line(lines, end.line)[end.column :]
+        if re.search(r"\$\{?$", before) or (before + behind[:1]).endswith("${"):
+            return _at(end.line + 1, end.column, "variables (${…}) are not replaced here; write the value")
+        if behind.startswith("="):
+            return _at(
+                end.line + 1, end.column + 1, "a ':' and a space are expected in the place of this '='"
+            )
+        if behind.startswith(":") and (key := re.search(r"[^\s,{\[]\s+(\w+)$", before)):
+            return _at(end.line + 1, key.start(1) + 1, f"a ',' is missing before '{key[1]}:'")
         opened = f"'{OPENED[found[1]]}' of line {start.line + 1}"
         return _at(end.line + 1, end.column + 1, f"',' or '{found[1]}' expected; is the {opened} closed?")
     if "mapping values are not allowed" in problem:
@@ -90,8 +112,12 @@ def _second_colon(lines: list[str], line: int, column: int) -> str:
     )
 
 
+def _line(lines: list[str], line: int) -> str:
+    return lines[line] if line < len(lines) else ""
+
+
 def _quoted(lines: list[str], line: int) -> str:
-    text = lines[line].strip() if line < len(lines) else ""
+    text = _line(lines, line).strip()
     return f"'{text}'" if len(text) <= MAX_SHOWN else f"'{text[:MAX_SHOWN]}…'"
 
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from search_spaces.settings.messages import place_of
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.origins import Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of
 from search_spaces.settings.parsing import Location
-from search_spaces.settings.yaml_files import ConfigError, read_origins
+from search_spaces.settings.places import place_of
+from search_spaces.settings.yaml_files import read_origins
 
 
 class SettingError(ConfigError):

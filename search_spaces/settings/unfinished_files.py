@@ -11,12 +11,12 @@ def unfinished_name(path: Path) -> Path:
 
 
 def is_unfinished(path: Path) -> bool:
-    """True of such a name, whichever process gave it."""
+    """True of a name that `unfinished_name` gave, in any process."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 def sweep(folder: Path) -> None:
-    """Removes what killed processes left half-written in a folder; for whoever holds its lock."""
+    """Removes what killed processes left half-written in a folder; for the holder of its lock."""
     for path in folder.iterdir():
         if is_unfinished(path):
             path.unlink(missing_ok=True)

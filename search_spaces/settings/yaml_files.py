@@ -1,4 +1,4 @@
-"""Frozen dataclasses from YAML files, strictly, and back: whatever is wrong is refused by its place."""
+"""Frozen dataclasses from YAML files, strictly, and back: every mistake is refused by its place."""
 
 import dataclasses
 import math
@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.kinds import fields_of, item_kind, kind_at, said_fields, value_kind, words_for
-from search_spaces.settings.messages import Complaint, checked, shown
-from search_spaces.settings.near_names import CLOSE_FILES, suggestion
+from search_spaces.settings.messages import Complaint, checked
+from search_spaces.settings.near_names import VERY_CLOSE, suggestion
 from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
 from search_spaces.settings.parsing import Location, PlainYaml, plain_values, text_of_file
+from search_spaces.settings.places import place_of, shown, value_at
 from search_spaces.settings.unfinished_files import unfinished_name
 from search_spaces.settings.yaml_layout import laid_out
 
@@ -31,10 +33,6 @@ KINDS = {
     int: "a number",
     float: "a number",
 }
-
-
-class ConfigError(ValueError):
-    """Something that a user wrote is not right; the message says where, what and what to do."""
 
 
 # ---------------------------------------------------------------------- reading
@@ -171,10 +169,22 @@ def _lines(
             naming = {outer.name for outer in owner.led_here}
             found_reasons = _reasons(complaint, given, by_others)
             reasons = [each.typed for each in found_reasons if not naming & {each.typed, *each.typed_items}]
-        lines.append(said_of(owner, *complaint, because_of=reasons))
+        said = said_of(owner, *complaint, because_of=reasons)
+        lines.append(said + _in_named_file(complaint, owners, written))
     if len(found) > MAX_PROBLEMS:
         lines.append(f"{written.origins[()].name}: and {len(found) - MAX_PROBLEMS} more problems")
     return lines
+
+
+def _in_named_file(complaint: Complaint, owners: Origins, written: _Written) -> str:
+    """Words about a file that the key meant belongs into: one sets it there by --set, or in one's own."""
+    value = value_at(written.mapping, complaint.location)
+    for place, file in owners.items():
+        inner = re.search(rf"did you mean .*'({re.escape(place_of(place))}\.\w+)'", complaint.sentence)
+        if inner and len(place) == 1 and not file.is_option and isinstance(value, int | float):
+            replaced_by = f"--set {inner[1]}={shown(value)}"
+            return f"; {place_of(place)} is read from {file.name}: replace its value by {replaced_by}"
+    return ""
 
 
 def _reasons(
@@ -235,7 +245,7 @@ def _located(kind: type, candidates: list[Path], written: str, origin: Origin, a
     if shipped is not None:
         names = sorted(path.stem for path in shipped.glob("*.yaml"))
         sentence += f", and no shipped one of that name; shipped are {', '.join(names)}"
-        sentence += suggestion(Path(written).stem, names, close=CLOSE_FILES)
+        sentence += suggestion(Path(written).stem, names, close=VERY_CLOSE)
     raise ConfigError(said_of(origin, at, sentence))
 
 
@@ -252,6 +262,8 @@ def _check_mapping(value: Any, origin: Origin, kind: Any = None) -> None:
         found = KINDS.get(type(value), type(value).__name__)
         keys = f", with the keys {', '.join(fields_of(kind))}" if fields_of(kind) else ""
         sentence = f"holds {found}; a mapping (key: value lines) is expected{keys}"
+        if isinstance(value, str) and "=" in value:
+            sentence = f"holds {found}; write ': ' in the place of each '='"
         raise ConfigError(said_of(origin, origin.at, sentence))
 
 

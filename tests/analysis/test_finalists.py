@@ -18,8 +18,9 @@ from nas.search.best_file import best_yaml
 from nas.search.config import SearchConfig
 from nas.search.search import SearchResult, search
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.seal import sealed_text
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
+from search_spaces.settings.yaml_files import from_mapping, read_yaml, to_mapping
 from trials.executors.simulated import simulated
 from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
 

@@ -15,7 +15,8 @@ from analysis.frame import read_epochs, read_trials
 from analysis.run_comparison import compare_runs
 from analysis.stages import read_stages
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.log.object_store import Objects, StoreError
 
 RUNS = "s3://bucket/runs"

@@ -28,7 +28,7 @@ from keyed_draws import keyed_uniform
 from laplacian import energy
 
 from trials.augmentation.antialiased_crop import antialiased_resized_crop, crop_boxes
-from trials.augmentation.augment import AREA, ASPECT, random_resized_crop
+from trials.augmentation.augment import random_resized_crop
 from trials.images.chosen_images import find_images
 from trials.images.config import DataConfig
 from trials.images.packed import open_images
@@ -42,7 +42,7 @@ RATIOS = (1.0, 1.25, 1.5, 2.0, 2.5)
 def proper(originals: Tensor, draws: Tensor, side: int) -> Tensor:
     """Crops of originals (B, S, S, 3), one after the other, in floats; mirroring changes no energy."""
     size = originals.shape[1]
-    boxes = crop_boxes(draws, height=size, width=size, scale=AREA, ratio=ASPECT)
+    boxes = crop_boxes(draws, height=size, width=size)
     parts = [
         image[top : top + height, left : left + width].permute(2, 0, 1)[None].float()
         for image, (top, left, height, width) in zip(originals, boxes.tolist(), strict=True)

@@ -22,17 +22,8 @@ from nas.events import RowWritten
 from nas.search.config import SearchConfig, read_search_config
 from nas.search.search import search
 from trials.executors.ray_actors import ray_actors
-from trials.trial import (
-    DeviceInfo,
-    Event,
-    Measurement,
-    RunTrial,
-    Slot,
-    StepTime,
-    Trial,
-    TrialResult,
-    TrialTimes,
-)
+from trials.measurement import Measurement, StepTime
+from trials.trial import DeviceInfo, Event, RunTrial, Slot, Trial, TrialResult, TrialTimes
 
 WORKERS = 2
 WARM_UP = 20

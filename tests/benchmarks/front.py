@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from peers import optuna_nsga2
-from problems import synthetic_problem, table_problem
+from problems import problem_parser, synthetic_problem, table_problem
 from rich.console import Console
 from rich.table import Table
 
@@ -115,12 +115,7 @@ def shown(figures: dict[str, Any], budgets: tuple[int, ...], *, title: str) -> T
 
 
 def arguments_of() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--table", type=Path, help="Parquet: choices, accuracies of several runs, params")
-    where.add_argument("--synthetic", action="store_true", help="20-40 decisions, 1e9-1e12 architectures")
-    parser.add_argument("--accuracy", default="test_acc_*", help="the table's columns of runs")
-    parser.add_argument("--seconds", default="flops", help="the table's column of durations and step time")
+    parser = problem_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--predictor-seeds", type=int, default=6, help="it takes seconds for a search")
     parser.add_argument("--budgets", default="50,100,200")

@@ -41,10 +41,11 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, read_yaml
 from trials.images.config import DataConfig
+from trials.measurement import StepTime
 from trials.recipe import Recipe
 from trials.reward import REWARDABLE, Reward
 from trials.run_trial import start_worker
-from trials.trial import Outcome, RunTrial, Slot, StepTime, Trial, TrialResult
+from trials.trial import Outcome, RunTrial, Slot, Trial, TrialResult
 from trials.worker_setup import WorkerSetup
 
 EPOCHS = 9

@@ -35,8 +35,9 @@ from trials.images.packed import open_images
 from trials.recipe import Recipe
 from trials.training.batch_norm_statistics import add_batch_statistics, take_mean_statistics
 from trials.training.inherited_weights import inherit
+from trials.training.seeds import WEIGHTS, derived_seed
 from trials.training.step import TrainingStep, build_step, evaluate
-from trials.training.train import WEIGHTS, derived_seed, train
+from trials.training.train import train
 
 CPU = torch.device("cpu")
 BATCHES = 8  # on which statistics are estimated

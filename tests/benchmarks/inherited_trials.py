@@ -34,8 +34,9 @@ from trials.images.config import DataConfig
 from trials.images.recipe_images import DeviceImages
 from trials.recipe import Recipe
 from trials.training.inherited_weights import inherit
+from trials.training.seeds import WEIGHTS, derived_seed
 from trials.training.step import TrainingStep, build_step
-from trials.training.train import WEIGHTS, EpochEnd, derived_seed, train
+from trials.training.train import EpochEnd, train
 from trials.trial import Slot
 from trials.worker_setup import WorkerSetup
 

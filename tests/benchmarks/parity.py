@@ -26,7 +26,8 @@ from nas.interchange.onnx_export import write_onnx
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.pictures import SQUASHED
 
 NAMES = ("efficientnetv2-s", "efficientnetv2-b0", "efficientnet-b0", "efficientnet-b4")

@@ -149,15 +149,7 @@ def strong_trial(network: nn.Module, request: dict[str, Any], data: Resident, *,
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     held_out, size = request["minival"], request["resolution"]
     train = torch.arange(held_out, len(data.images))
-    optimizer = torch.optim.RMSprop(
-        network.parameters(),
-        lr=RATE / 10,
-        alpha=0.9,
-        momentum=0.9,
-        eps=1e-3,
-        weight_decay=1e-5,
-        foreach=True,
-    )
+    optimizer = optimizer_of(network, foreach=True)
     padding = round(size * PADDING / 32)
     total = torch.zeros(())
     accuracy = 0.0

@@ -4,6 +4,7 @@ Each problem gives the outcomes of a search's seed: a table's are the same for a
 another one for each.
 """
 
+import argparse
 import math
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,17 @@ from trials.trial import Outcome
 REWARDS = {"accuracy": Reward({}), "reward": Reward({"step_time_ratio": -0.07, "params": -0.05})}
 
 # ---------------------------------------------------------------------- a table
+
+
+def problem_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of the arguments that choose a problem: a table, or synthetic ones."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--table", type=Path, help="Parquet: choices, accuracies of several runs, params")
+    where.add_argument("--synthetic", action="store_true", help="20-40 decisions, 1e9-1e12 architectures")
+    parser.add_argument("--accuracy", default="test_acc_*", help="the table's columns of runs")
+    parser.add_argument("--seconds", default="flops", help="the table's column of durations and step time")
+    return parser
 
 
 def table_problem(path: str, accuracy: str, seconds: str, objective: str, *, seed: int = 0) -> KnownOutcomes:

@@ -19,7 +19,7 @@ from timed_networks import SEED, Bench, add_conditions, drawn, percent, variatio
 from analysis.rank_correlation import kendall_tau
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
-from trials.trial import StepTime
+from trials.measurement import StepTime
 
 
 def passes(bench: Bench, space: SearchSpace, networks: int, visits: int) -> list[list[StepTime]]:

@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 from peers import EVOLUTIONS, PEERS, TPES, build_peer
-from problems import REWARDS, synthetic_problem, table_problem
+from problems import REWARDS, problem_parser, synthetic_problem, table_problem
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -254,12 +254,7 @@ def ratios_of(figures: dict[str, Any]) -> Table | None:
 
 
 def arguments_of() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--table", type=Path, help="Parquet: choices, accuracies of several runs, params")
-    where.add_argument("--synthetic", action="store_true", help="20-40 decisions, 1e9-1e12 architectures")
-    parser.add_argument("--accuracy", default="test_acc_*", help="the table's columns of runs")
-    parser.add_argument("--seconds", default="flops", help="the table's column of durations and step time")
+    parser = problem_parser(__doc__)
     parser.add_argument("--objectives", default="accuracy,reward")
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument(

@@ -16,13 +16,14 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import build_network
 from trials.devices.device import available_cores, claim, cpu_name, give_back_freed_memory, lock_of
 from trials.devices.device_lock import DeviceLock
+from trials.measurement import StepTime
 from trials.recipe import Ramp, Recipe
 from trials.timing.precision import choose_precision
 from trials.timing.step_time import measure_step_time
 from trials.timing.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
-from trials.trial import Slot, StepTime
+from trials.trial import Slot
 
 SEED = 24
 NUM_CLASSES = 10

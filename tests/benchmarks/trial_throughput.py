@@ -33,9 +33,10 @@ from trials.devices.device import available_slots, cpu_name
 from trials.executors.ray_actors import ray_actors
 from trials.images.config import DataConfig
 from trials.images.packed import open_images
+from trials.measurement import StepTime
 from trials.recipe import Ramp, Recipe
 from trials.run_trial import start_worker
-from trials.trial import StepTime, Trial, TrialResult
+from trials.trial import Trial, TrialResult
 from trials.worker_setup import WorkerSetup
 
 NETWORKS_SEED = 20

@@ -20,6 +20,7 @@ from error_cases import FILES, RUNS, SEARCHES, SPACES, Case
 from identity_error_cases import IDENTITIES
 from interchange_error_cases import EXPORTS, IMPORTS
 from network_error_cases import AROUND, MODULES
+from newcomer_error_cases import NEWCOMERS
 from places import GOLDEN
 from report_error_cases import AUDITS, REPORTS
 from scaling_error_cases import SCALES
@@ -32,7 +33,7 @@ from nas.cli import app, main
 CATALOGUE = GOLDEN / "errors.yaml"
 CASES = (
     *FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS,
-    *TRAININGS, *COMPARISONS, *IDENTITIES, *AROUND, *MODULES, *STAGES,
+    *TRAININGS, *COMPARISONS, *IDENTITIES, *AROUND, *MODULES, *STAGES, *NEWCOMERS,
 )  # fmt: skip
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),

@@ -22,8 +22,8 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.settings.yaml_files import from_mapping, read_yaml, to_mapping
 from trials.images.config import DataConfig
+from trials.measurement import Timing
 from trials.recipe import Recipe
-from trials.trial import Timing
 
 SEARCH_FILE = (DOCS / "search_file.md").read_text()
 STRATEGY_ROWS = re.findall(r"^\| `(\w+)` \| .+ \|(.*)\|$", (DOCS / "strategies.md").read_text(), flags=re.M)

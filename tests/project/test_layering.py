@@ -14,9 +14,9 @@ from places import PACKAGES, REPOSITORY, SOURCES, by_file
 ROOMS = {
     "search_spaces": ("settings", "networks", "inheritance", "choices", "interchange"),
     "trials": (
-        "objective", "recipe_stages", "recipe_optimizer", "pictures", "recipe", "trial", "devices", "log",
-        "reward", "images", "kernels", "augmentation", "training", "timing", "checkpoint", "failures",
-        "measured_times", "worker_setup", "run_trial", "executors",
+        "objective", "recipe_stages", "recipe_optimizer", "pictures", "recipe", "measurement", "trial",
+        "devices", "log", "reward", "images", "kernels", "augmentation", "training", "timing",
+        "checkpoint", "failures", "measured_times", "worker_setup", "run_trial", "executors",
     ),
     "nas": (
         "events", "strategies", "search", "training", "results", "simulation", "measuring", "interchange",

@@ -15,7 +15,7 @@ from pictures import open_from, write_parquet
 
 from analysis.frame import read_trials
 from nas.simulation.outcome_table import read_table
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.images.config import DataConfig
 from trials.images.data_record import check_same_data, record_faults, record_of
 from trials.images.packed import open_images

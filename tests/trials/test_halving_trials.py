@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeConfig, Nas, tiny_search
+from conftest import MakeConfig, Nas
 from formula import with_real_params
 from halving_searches import essential_columns, halving_config, learning_worker
 from screens import screen_text
+from tiny_searches import tiny_search
 
 from nas.events import RowWritten
 from nas.report.page import write_report
@@ -20,7 +21,7 @@ from nas.search.config import SearchConfig
 from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.search import SearchResult, search
 from nas.simulation.outcome_model import modelled_run
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.checkpoint import TrialCheckpoint
 from trials.executors.in_process import in_process
 from trials.executors.simulated import simulated

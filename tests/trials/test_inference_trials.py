@@ -15,9 +15,9 @@ from nas.search.trial_builder import needs_inference_time
 from search_spaces.choices.limits import Limits
 from trials.executors.in_process import in_process
 from trials.log.rows import trial_row
+from trials.measurement import Timing
 from trials.reward import Reward
 from trials.training.step import TrainingStep, build_step
-from trials.trial import Timing
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import MakeConfig, Nas, tiny_search
+from conftest import MakeConfig, Nas
 from formula import formula_worker, with_real_params
 from formula_searches import run_search
 from places import REPOSITORY
 from timed_again import write_timed_again
+from tiny_searches import tiny_search
 
 from analysis.frame import read_trials
 from analysis.ranking import reranked, rewards
@@ -24,7 +25,7 @@ from nas.search.config import SearchConfig, read_search_config
 from nas.search.search import search
 from nas.simulation.outcome_model import modelled_run
 from nas.strategies.random_search import RandomSearch
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.run_reader import recorded_trials
 from trials.reward import REWARDABLE, Reward

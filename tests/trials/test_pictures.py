@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, read_yaml
 from trials.images.pack_sizes import MOST_BYTES, pack_bytes
 from trials.pictures import PictureView, default_evaluation_size, evaluation_view, stored_side
 from trials.recipe import Recipe

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, read_yaml
 from trials.recipe import Ramp, Recipe
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from small_trials import HALF, make_trial
 
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, read_yaml, to_mapping
 from trials.checkpoint import TrialCheckpoint
 from trials.recipe import Ramp, Recipe
 from trials.recipe_optimizer import USUAL

@@ -8,8 +8,9 @@ from formula import formula_result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trials.measurement import Measurement
 from trials.reward import Reward
-from trials.trial import Measurement, Trial, TrialResult
+from trials.trial import Trial, TrialResult
 
 PAPER = Reward({"step_time_ratio": -0.07, "params": -0.05})
 

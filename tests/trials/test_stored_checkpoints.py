@@ -19,9 +19,9 @@ from trials.checkpoint import TrialCheckpoint
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig
 from trials.log.bucket_files import BucketFiles
-from trials.log.buckets import run_folder
 from trials.log.file_names import CHECKPOINTS_FOLDER
 from trials.log.object_store import Objects
+from trials.log.run_places import run_folder
 from trials.run_trial import start_worker
 from trials.trial import EpochResult, RunTrial, Slot, Trial, TrialResult
 from trials.worker_setup import WorkerSetup

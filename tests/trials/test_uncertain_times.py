@@ -10,11 +10,12 @@ from small_networks import SMALL
 from small_trials import DIGITS, make_trial, run_digits_trial
 
 from trials.devices.device_errors import CaptureFailedError
+from trials.measurement import StepTime
 from trials.run_trial import start_worker
 from trials.timing.step_time import TimedStep, is_uncertain, surer
 from trials.timing.trial_timing import TrialTiming
 from trials.training.step import TrainingStep
-from trials.trial import Progress, Slot, StepTime, TimingPart, Trial, TrialResult
+from trials.trial import Progress, Slot, TimingPart, Trial, TrialResult
 from trials.worker_setup import WorkerSetup
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")

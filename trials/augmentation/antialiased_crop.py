@@ -28,8 +28,6 @@ def antialiased_resized_crop(
     uniforms: Tensor,
     resolution: int,
     *,
-    scale: tuple[float, float] = AREA,
-    ratio: tuple[float, float] = ASPECT,
     flip: bool = False,
     by_kernels: bool = False,
 ) -> Tensor:
@@ -45,7 +43,7 @@ def antialiased_resized_crop(
     Returns:
         (B, R, R, 3) uint8, R being `resolution`.
     """
-    boxes = crop_boxes(uniforms, height=images.shape[1], width=images.shape[2], scale=scale, ratio=ratio)
+    boxes = crop_boxes(uniforms, height=images.shape[1], width=images.shape[2])
     mirrored = (uniforms[:, 4] < 0.5) & flip
     if by_kernels:
         return antialiased_crop(images, boxes, mirrored, resolution)
@@ -54,12 +52,10 @@ def antialiased_resized_crop(
     return by_matrices(images, boxes, mirrored, resolution)
 
 
-def crop_boxes(
-    uniforms: Tensor, *, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
-) -> Tensor:
+def crop_boxes(uniforms: Tensor, *, height: int, width: int) -> Tensor:
     """Random parts of pictures of this size: (B, 4) int64, top, left, height and width in pixels."""
     boxes = []
-    shares = crop_shares(uniforms, height=height, width=width, scale=scale, ratio=ratio)
+    shares = crop_shares(uniforms, height=height, width=width, scale=AREA, ratio=ASPECT)
     for side, share, start in zip((height, width), shares, (uniforms[:, 2], uniforms[:, 3]), strict=True):
         length = (share * side).round().clamp(1, side)
         boxes += [(start * (side - length + 1)).floor(), length]
@@ -68,7 +64,7 @@ def crop_boxes(
 
 
 def by_integers(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int) -> Tensor:
-    """On a CPU, where torch's own interpolation is 2 to 13 times as fast as a product of matrices."""
+    """Crops on a CPU, where torch's interpolation is 2 to 13 times as fast as a product of matrices."""
     out = torch.empty(len(images), resolution, resolution, 3, dtype=torch.uint8)
     parts = zip(images.permute(0, 3, 1, 2), out, boxes.tolist(), mirrored.tolist(), strict=True)
     for picture, own, (top, left, height, width), is_mirrored in parts:
@@ -79,7 +75,7 @@ def by_integers(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int
 
 
 def by_matrices(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int) -> Tensor:
-    """On any device: out = rows @ image @ columns^T, with the filter's weights of each image's own part."""
+    """Crops on any device: out = rows @ image @ columns^T, with the filter's weights of each part."""
     count, height, width, _ = images.shape
     out = torch.empty(count, resolution, resolution, 3, dtype=torch.uint8, device=images.device)
     # Step 1: a bounded number of images at a time, since as floats they take four times their bytes.

@@ -26,7 +26,7 @@ def cpu_kernels_change(images: Tensor) -> bool:
 def rand_augment_on_cpu(
     images: Tensor, uniforms: Tensor, level: Tensor, *, layers: int, lengths: Pixels
 ) -> Tensor:
-    """As `augment_groups`."""
+    """The work of `augment_groups` on a CPU, by own kernels."""
     count, height, width, _ = images.shape
     tables, places, factor, half = _strength(float(level), height, width, lengths)
     draws = uniforms[:, : layers * DRAWS_PER_LAYER].float().contiguous()
@@ -40,7 +40,7 @@ def rand_augment_on_cpu(
 
 
 def crop_and_flip_on_cpu(images: Tensor, uniforms: Tensor, *, padding: int, flip: bool) -> Tensor:
-    """As `crop_and_flip`."""
+    """The work of `crop_and_flip` on a CPU, by own kernels."""
     count, height, width, _ = images.shape
     draws = uniforms.float().contiguous()
     images, results = _prepared(images)

@@ -1,4 +1,4 @@
-"""Random draws of images: numbers that follow from seed, epoch and image, whatever the batch."""
+"""Random draws of images: numbers that follow from seed, epoch and image, and not from the batch."""
 
 import torch
 from torch import Tensor

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trials.augmentation.antialiased_crop import by_matrices, crop_boxes
-from trials.augmentation.augment import AREA, ASPECT, random_resized_crop
+from trials.augmentation.augment import random_resized_crop
 from trials.augmentation.image_ops import antialiased_crop
 from trials.augmentation.mixing import mixup
 from trials.augmentation.operations import DRAWS_PER_LAYER, OPS
@@ -70,7 +70,7 @@ def differing_share(device: torch.device) -> float:
     uniforms[:, 0] = (torch.arange(IMAGES, device=device) % len(OPS) + 0.5) / len(OPS)
     places = torch.rand(IMAGES, 5, generator=generator).to(device)
 
-    boxes = crop_boxes(places, height=HEIGHT, width=WIDTH, scale=AREA, ratio=ASPECT)
+    boxes = crop_boxes(places, height=HEIGHT, width=WIDTH)
     cut = (images, boxes, places[:, 4] < 0.5, SIDE)
 
     def results(by_kernels: bool) -> list[Tensor]:

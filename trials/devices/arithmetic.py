@@ -1,6 +1,6 @@
 """The precisions that networks compute in: what a device has in hardware, and torch's settings for each.
 
-fp32   float32 throughout: TF32, which torch uses in convolutions unless told otherwise, is off
+fp32   float32 throughout: TF32, which torch uses in convolutions by default, is off
 tf32   float32 whose products have 10 bits of mantissa, on the tensor cores of CUDA devices
 bf16   autocast to bfloat16
 fp16   autocast to float16, with a scaled loss
@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import torch
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}  # the types of half precision
 # From these compute capabilities on, a CUDA device multiplies in a precision on its tensor cores.

@@ -27,7 +27,7 @@ from typing import Literal
 from trials.devices.lock_files import FOLDER, NoLocksError, is_locked, try_lock, unlock
 
 Role = Literal["training", "timing"]
-OnWait = Callable[[float], object]  # is told the seconds waited so far
+OnWait = Callable[[float], object]  # gets the seconds waited so far
 
 PLACES = 8  # processes that find all of them taken compete for the last one, in no order
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two attempts to take a place; they grow
@@ -120,7 +120,7 @@ class DeviceLock:
         self.role = role
 
     def wait(self, role: Role, on_wait: OnWait = lambda seconds: None) -> float:
-        """As `queue`, with the heartbeats told to `on_wait`; returns the seconds waited."""
+        """Waits as `queue` does; passes its heartbeats to `on_wait`, and returns the seconds waited."""
         before = self.waited_seconds
         with closing(self.queue(role)) as queue:  # whatever on_wait raises, the place is free at once
             for seconds in queue:
@@ -153,7 +153,7 @@ class DeviceLock:
             os.close(descriptor)
 
     def release(self) -> None:
-        """Releases whatever is held, after the work that this process has queued is done.
+        """Releases the device and its place, after the work that this process has queued is done.
 
         An error of that work is left to whoever next uses the device: the place is free in any case.
         """

@@ -60,7 +60,7 @@ def bounded_memory(share: float = SHARE) -> Iterator[None]:
 
 @contextmanager
 def bounded_on(device: torch.device) -> Iterator[None]:
-    """As `bounded_memory` where the device is a CPU; another one refuses what it has no memory for."""
+    """`bounded_memory` on a CPU; nothing on other devices, which refuse by themselves what does not fit."""
     with bounded_memory() if device.type == "cpu" else nullcontext():
         yield
 

@@ -26,7 +26,7 @@ def in_process(*, device: str | None = None, timing_device: str | None = None) -
         check_devices([getattr(run_trial, "device_name", None)], timing_device)
         for trial in trials:
             # A None asks to wait for a trial in flight, and there is none between two trials.
-            assert trial is not None, "told to wait with nothing in flight"
+            assert trial is not None, "asked to wait with nothing in flight"
             if fault := getattr(run_trial, "device_fault", None):
                 raise DeviceLostError(
                     f"this process cannot use {slot.device} any more: {fault.reason}; a new process can"

@@ -1,4 +1,4 @@
-"""Ends whatever is left of a local Ray; run as a process, it does so once its driver is gone.
+"""Ends what is left of a local Ray; run as a process, it does so once its driver is gone.
 
 Of a killed driver's Ray the servers end with it, and workers soon after, but Ray's agents stay for a minute,
 and the folder of its files for ever. This file runs by itself (`python -I -S ray_guard.py FOLDER`) and
@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 MARK = "NAS_LOCAL_RAY"  # variable that all processes of a local Ray inherit: the folder of its files
-SECONDS_BETWEEN_LOOKS = 2.0  # whether the driver is still the parent; its pipe usually tells at once
+SECONDS_BETWEEN_LOOKS = 2.0  # whether the driver is still the parent; its pipe usually ends at once
 END_SECONDS = 5.0  # for which processes are killed again and again, as long as new ones turn up
 
 

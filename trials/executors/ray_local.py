@@ -196,7 +196,7 @@ class LocalRay:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Gives SIGTERM back to whoever listened before the block: Ray takes it when it starts."""
+    """Restores the handler of SIGTERM after the block: Ray replaces it when it starts."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -27,7 +27,7 @@ class Member:
     failed_starts: int = 0
 
     def begins(self, trial: Trial) -> None:
-        """It has been given a trial."""
+        """Notes that it has been given a trial."""
         self.trial, self.last_trial = trial, trial.trial_id
         self.is_over, self.heard = False, time.monotonic()
 

@@ -100,7 +100,7 @@ class Pool:
             yield from self._start_ray_again(reason, places)
 
     def _watched(self, trials: Iterable[Trial | None]) -> Iterator[Trial | None]:
-        """The same trials; an exception of whoever gives them is remembered, as none of Ray's."""
+        """The same trials; an exception of their source is remembered, as none of Ray's."""
         try:
             yield from trials
         except Exception as error:
@@ -117,7 +117,7 @@ class Pool:
             if not self._is_busy() and places.is_done:
                 return
             waitables = [each for member in self._members.values() for each in member.waitables]
-            assert waitables, "told to wait with nothing in flight"
+            assert waitables, "asked to wait with nothing in flight"
             found, _ = ray.wait(waitables, num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
             self._check_ray()  # of a dead Ray's workers each would be lost, and replaced, by itself
             for each in found:

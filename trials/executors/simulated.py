@@ -90,7 +90,7 @@ def in_simulated_time(
             heapq.heappush(running, (now + seconds, started, slot, given))
             started += 1
         if not running:
-            assert exhausted, "told to wait with nothing in flight"
+            assert exhausted, "asked to wait with nothing in flight"
             return
         # Step 2: advance the clock to the next end.
         now, _, slot, given = heapq.heappop(running)

@@ -3,8 +3,8 @@
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.networks.architecture import STRICT
 from search_spaces.networks.bounds import LARGEST_MAX_PIXELS, SMALLEST_MAX_PIXELS
+from search_spaces.settings.strict import STRICT
 from trials.images.decode import MAX_PIXELS
 
 

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_records import read_record
 from search_spaces.settings.sentences import plain_name, some
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.labels import PADDING, images_of_classes
 from trials.images.packed import TrialImages, data_digest
 from trials.log.file_names import DATA_FILE, IMAGES_FILE

@@ -1,4 +1,4 @@
-"""Decodes one encoded picture to a square of RGB pixels, whatever its format, mode or orientation.
+"""Decodes one encoded picture of any format, mode and orientation to a square of RGB pixels.
 
 | property of the picture | conversion |
 |---|---|

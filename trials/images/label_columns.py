@@ -1,4 +1,4 @@
-"""The label column of one Parquet file: whatever Arrow type it has, as flat numpy values."""
+"""The label column of one Parquet file, of any Arrow type, as flat numpy values."""
 
 from dataclasses import dataclass
 

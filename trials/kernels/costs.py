@@ -1,4 +1,4 @@
-"""Kernels and bytes that each own operator declares, for whoever counts what a step takes."""
+"""Kernels and bytes that each own operator declares, by which those of a step are counted."""
 
 from collections.abc import Callable
 from typing import NamedTuple

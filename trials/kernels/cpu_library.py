@@ -96,7 +96,7 @@ def _make(compiler: str, file: Path) -> None:
         unfinished.chmod(0o600)
         unfinished.replace(file)
     if not _is_own(file):
-        raise NoKernelsError(f"{file}: who has written it cannot be told")
+        raise NoKernelsError(f"{file}: who has written it is unknown")
 
 
 def _compiler() -> str:
@@ -143,7 +143,7 @@ def _version(compiler: str) -> str:
 
 
 def _instructions() -> str:
-    """The processor's instruction sets, where the kernel tells of them."""
+    """The processor's instruction sets, where the kernel reports them."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Where Triton's kernels run, and how they are launched."""
+"""Launch of Triton's kernels, and the devices that they run on."""
 
 import os
 from typing import Any

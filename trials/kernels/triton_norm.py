@@ -1,7 +1,7 @@
 """Triton kernels of batch norm forward: statistics in two stages, normalising with all that follows it.
 
 All matrices are (rows, channels), contiguous; all arithmetic is in float32. `channels_by` x FACTOR is the
-number of channels: a product tells the compiler that rows begin at addresses of 16 bytes, where they do.
+number of channels: by a product the compiler knows that rows begin at addresses of 16 bytes, where they do.
 """
 
 import triton

@@ -1,11 +1,11 @@
-"""The command that continues a run, as messages and screens tell it."""
+"""The command that continues a run, as messages and screens print it."""
 
 from pathlib import Path
 
 from search_spaces.settings.shell_words import path_word
-from trials.log.buckets import place_of
 from trials.log.file_names import SEARCH_FILE
 from trials.log.own_ops_record import trust_words
+from trials.log.run_places import place_of
 
 
 def continue_command(run: Path | str) -> str:

@@ -1,4 +1,4 @@
-"""A full disk is waited out for a while; then the search stops, and can be continued."""
+"""Waiting while the disk is full; after a while the search stops, and can be continued."""
 
 import errno
 import time
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from trials.log.buckets import place_of
 from trials.log.continuing import continue_command
+from trials.log.run_places import place_of
 
-DISK_WAIT_SECONDS = 600.0  # for which a search waits unless it is told otherwise
+DISK_WAIT_SECONDS = 600.0  # for which a search waits by default
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 PASSING = FULL | {errno.EAGAIN}  # an object store that does not answer
 
@@ -25,7 +25,7 @@ class LogNotWrittenError(RuntimeError):
 class Patience:
     """Patience with a full disk: seconds to wait for space, by default none.
 
-    `say` is told once that it waits and once that it went on; `give_up` ends the wait early.
+    `say` gets a sentence that it waits and one that it went on; `give_up` ends the wait early.
     """
 
     seconds: float = 0.0

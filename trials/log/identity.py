@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_text import json_value
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.file_names import SEARCH_FILE
 from trials.log.row_types import IdentityRow
 

@@ -101,7 +101,7 @@ def _epoch_faults(contents: LogContents) -> Iterator[Fault]:
 
 
 def view_faults(folder: Path, files: DurableFiles, contents: LogContents) -> Iterator[Fault]:
-    """Where trials.parquet and epochs.parquet say something else than the log (I8)."""
+    """Differences of trials.parquet and epochs.parquet from the log (I8)."""
     trials, damaged = _viewed(folder, files, TRIALS)
     yield from damaged
     logged = contents.trials
@@ -148,7 +148,7 @@ def _short(folder: Path, path: Path) -> Path:
 
 
 def faults_by_invariant(faults: Iterable[Fault]) -> dict[str, list[Fault]]:
-    """In the order of INVARIANTS."""
+    """Faults by invariant, in the order of INVARIANTS."""
     found = list(faults)
     return {
         name: [fault for fault in found if fault.invariant == name]

@@ -1,4 +1,4 @@
-"""The end of a run's log, at which one driver writes: whoever finds its next position taken stops.
+"""The end of a run's log, at which one driver writes: a driver that finds its next position taken stops.
 
 The idea is that of SlateDB's RFC 0001: a driver begins with a record of its own at the position that the one
 before it would write next. Of two that work at once, however they came to, the older one's next write fails.
@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.driver_lock import RunLockedError
 from trials.log.durable_files import DurableFiles, NameTakenError
 from trials.log.parts import PART_NAME, PARTS, Part, PartKind, part_bytes, part_name, read_part
 from trials.log.row_types import DriverRow, EpochRow, LogRow
+from trials.log.run_places import place_of
 from trials.log.tables import DamagedPartError, NewerLogError
 
 T = TypeVar("T")

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import numbers
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.reading import LogContents
 from trials.log.row_types import RepairRow
 

@@ -42,7 +42,7 @@ class Objects:
     """The objects below a URL, by key. Every method raises StoreError if it does not answer, or refuses.
 
     Args:
-        url: that of `trials.log.buckets.url_of`, or a bucket's own.
+        url: that of `trials.log.run_places.url_of`, or a bucket's own.
         store: a client of that place; by default it is opened with the first request.
     """
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from search_spaces.networks.own_modules import OwnOps, changed_sources
 from search_spaces.networks.trusted import PACKAGE
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_records import read_record
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.file_names import OWN_OPS_FILE
 
 

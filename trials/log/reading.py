@@ -248,8 +248,8 @@ def _take_segments(reader: _Reader) -> None:
                 known = asks.setdefault(block, (path, asked))
                 _note_other(path, contents, known[0], same=known[1] == asked)
         elif (segment := reader.verified(path, read_segment)) is not None:
-            told = rows.setdefault(block, (path, segment))
-            _note_other(path, contents, told[0], same=told[1] == segment)
+            known_rows = rows.setdefault(block, (path, segment))
+            _note_other(path, contents, known_rows[0], same=known_rows[1] == segment)
     for block, (path, segment) in rows.items():
         if block in asks:
             contents.sealed[block] = segment
@@ -339,11 +339,11 @@ def _take_earlier_segments(earlier: list[EarlierFiles], contents: LogContents) -
         whole = all(len(files.tables.get(block, ())) == 1 for files in earlier)
         if not whole or block in contents.sealed:
             continue
-        ((_, told),), ((_, asked),) = trials.tables.pop(block), asks.tables.pop(block)
+        ((_, of_trials),), ((_, of_asks),) = trials.tables.pop(block), asks.tables.pop(block)
         ((_, of_epochs),) = epochs.tables.pop(block)
-        contents.sealed[block] = Sealed(told, of_epochs)
-        contents.trials |= {row["trial_id"]: row for row in TRIALS.rows(told)}
-        contents.asks |= {row["trial_id"]: row for row in ASKS.rows(asked)}
+        contents.sealed[block] = Sealed(of_trials, of_epochs)
+        contents.trials |= {row["trial_id"]: row for row in TRIALS.rows(of_trials)}
+        contents.asks |= {row["trial_id"]: row for row in ASKS.rows(of_asks)}
     for files in earlier:
         for block, tables in files.tables.items():
             for path, table in tables:

@@ -1,42 +1,26 @@
-"""Measurements read from recorded rows: the same attributes as those of a Measurement."""
+"""Measurements read from recorded rows, by the names of a Measurement's attributes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trials.trial import INFERENCE
+from trials.log.row_types import TrialRow, annotations_of
+from trials.measurement import INFERENCE
 
-# The column of each attribute. What is not listed is not recorded.
-STEP_TIME_COLUMNS = {
-    "step_seconds": "step_seconds",
-    "step_seconds_p10": "step_seconds_p10",
-    "step_seconds_p90": "step_seconds_p90",
-    "step_time_ratio": "step_time_ratio",
-    "step_time_ratio_spread": "step_time_ratio_spread",
-    "reference_step_seconds": "reference_step_seconds",
-    "device": "timing_device",
-    "resolution": "timing_resolution",
-    "batch_size": "timing_batch_size",
-    "precision": "timing_precision",
-    "source": "timing_source",
-    "step_time_ratio_error": "step_time_ratio_error",
-    "is_exclusive": "timing_exclusive",
-    "clock_mhz": "timing_clock_mhz",
-    "mode": "timing_mode",
-}
-INFERENCE_TIME_COLUMNS = {
-    "inference_seconds": "inference_seconds",
-    "inference_time_ratio": INFERENCE,
-    "inference_time_ratio_spread": "inference_time_ratio_spread",
-    "reference_inference_seconds": "reference_inference_seconds",
-    "batch_size": "inference_batch_size",
-}
-ACCURACIES = ("accuracy", "accuracy_raw", "accuracy_top5", "balanced_accuracy")
-COUNTS = ("minival_images", "params", "macs", "peak_memory_bytes", "reference_params", "reference_macs")
-MEASUREMENT_COLUMNS = {name: name for name in (*ACCURACIES, *COUNTS)}
+_MEANINGS = {column: meaning for column, (_, meaning) in annotations_of(TrialRow).items()}
+
+
+def _columns_of(part: str) -> dict[str, str]:
+    """The column of each attribute of a Measurement, or of one of its times."""
+    attributes = {column: meaning.measured.rpartition(".") for column, meaning in _MEANINGS.items()}
+    return {name: column for column, (owner, _, name) in attributes.items() if name and owner == part}
+
+
+MEASUREMENT_COLUMNS = _columns_of("")
+STEP_TIME_COLUMNS = _columns_of("step_time")
+INFERENCE_TIME_COLUMNS = _columns_of("inference_time")
 TIMES = {"step_time": STEP_TIME_COLUMNS, "inference_time": INFERENCE_TIME_COLUMNS}
-ALL_COLUMNS = tuple(
-    dict.fromkeys(column for columns in (MEASUREMENT_COLUMNS, *TIMES.values()) for column in columns.values())
-)
+ALL_COLUMNS = tuple(column for column, meaning in _MEANINGS.items() if meaning.measured)
+TRAINED = tuple(column for column, meaning in _MEANINGS.items() if meaning.trained)
 
 
 class Recorded:

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.unfinished_files import is_unfinished
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.disk_wait import Patience
 from trials.log.durable_files import DurableFiles
 from trials.log.file_names import ENVIRONMENT_FOLDER, TRIALS_FILE

@@ -8,41 +8,31 @@ from itertools import chain, repeat
 from typing import Any, cast
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_text import json_value
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
-from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS, Recorded
-from trials.log.row_types import AskRow, EpochRow, TrialRow, number_of
-from trials.log.schema import ASK_NAMES, SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
-from trials.objective import curve_of, objective_of
-from trials.trial import (
-    UNMEASURED_RATIO,
-    Ask,
-    EpochResult,
-    InferenceTime,
-    Measurement,
-    Outcome,
-    StepTime,
-    TrialResult,
-    size_ratio,
+from search_spaces.settings.yaml_files import from_mapping, to_mapping
+from trials.log.recorded import (
+    INFERENCE_TIME_COLUMNS,
+    MEASUREMENT_COLUMNS,
+    STEP_TIME_COLUMNS,
+    TRAINED,
+    Recorded,
 )
+from trials.log.row_types import AskRow, EpochRow, TrialRow, annotations_of, number_of
+from trials.log.schema import ASK_NAMES, SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
+from trials.measurement import UNMEASURED_RATIO, InferenceTime, Measurement, StepTime, size_ratio
+from trials.objective import curve_of, objective_of
+from trials.trial import Ask, EpochResult, Outcome, TrialResult
 
 MAX_ERROR = 2_000  # characters
 UNRECORDED = -1  # the place of an ask or row that the store has not put in order yet
 
 # The columns that a cached row repeats of the equal trial's. Durations are not: they were not spent again.
-REPEATED = (
-    "reward", "accuracy", "accuracy_raw", "accuracy_top5", "minival_images", "step_seconds",
-    "step_seconds_p10", "step_seconds_p90", "step_time_ratio", "step_time_ratio_spread",
-    "reference_step_seconds", "timing_flag",
-    "params", "macs", "peak_memory_bytes", "train_loss", "minival_accuracy", "resolution", "batch_size",
-    "micro_batches", "precision", "training_mode", "device_name", "device_id", "host", "timing_device",
-    "timing_resolution", "timing_batch_size", "timing_precision", "timing_source", "reference_params",
-    "reference_macs",
-    "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
-    "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
-    "step_time_ratio_error", "timing_clock_mhz", "timing_mode",
-    "precision_reason", "kernels", "balanced_accuracy", "minival_balanced_accuracy", "objective",
-)  # fmt: skip
+REPEATED = tuple(
+    name
+    for name, (_, meaning) in annotations_of(TrialRow).items()
+    if name not in ASK_NAMES and not meaning.own
+)
 
 
 def ask_row(ask: Ask, *, architecture: Architecture, strategy: str, seed: int, asked_at: datetime) -> AskRow:
@@ -118,9 +108,10 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
     }
     if result.measurement is not None:
         measured = result.measurement
-        if result.status == "completed":  # a stopped trial has only a bound
-            row |= {name: getattr(measured, name) for name in ACCURACIES}
-        row |= {name: getattr(measured, name) for name in COUNTS}
+        known = {column: getattr(measured, name) for name, column in MEASUREMENT_COLUMNS.items()}
+        if result.status != "completed":  # it has only a bound of what training shows
+            known = {column: value for column, value in known.items() if column not in TRAINED}
+        row |= known
     step_time = result.measurement.step_time if result.measurement else result.step_time
     row["timing_flag"] = _timing_flag(step_time, result.inference_time)
     if step_time is not None:
@@ -250,7 +241,7 @@ def _of_json(text: str, column: str) -> Any:
 
 
 def epochs_from_curves(row: TrialRow) -> list[EpochRow]:
-    """The epochs of a completed trial, as far as its row's curves tell them; none of others."""
+    """The epochs of a completed trial, as far as its row's curves have them; none of others."""
     if row["status"] != "completed":
         return []
     balanced = chain(row.get("minival_balanced_accuracy") or (), repeat(None))  # older rows lack it

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.bucket_files import MARKER
-from trials.log.buckets import place_of
 from trials.log.file_names import ENVIRONMENT_FOLDER, LOCK_FILE, SEARCH_FILE
 from trials.log.parts import PARTS, SEGMENTS
+from trials.log.run_places import place_of
 
 EARLIER = ("log/asks", "log/trials", "log/epochs")  # folders of versions before this one
 QUARANTINE = "log/quarantine"

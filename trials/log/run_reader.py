@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.driver_lock import driver_of
 from trials.log.earlier_log import FILE_NAME, file_rows, segment_table, trial_of
 from trials.log.file_names import ENVIRONMENT_FOLDER, TRIALS_FILE

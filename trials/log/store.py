@@ -7,8 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from search_spaces.settings.yaml_files import ConfigError
-from trials.log.buckets import files_of, place_of
+from search_spaces.settings.config_error import ConfigError
 from trials.log.disk_wait import Patience
 from trials.log.driver_lock import DriverLock
 from trials.log.durable_files import PRIVATE, SHARED, DurableFiles
@@ -30,6 +29,7 @@ from trials.log.recovery import inspect, mend
 from trials.log.row_types import AskRow, EpochRow, IdentityRow, LogRow, TrialRow
 from trials.log.rows import epoch_row, epochs_from_curves
 from trials.log.run_folder import FOLDERS, STARTS, check_folder
+from trials.log.run_places import files_of, place_of
 from trials.log.schema import SCHEMA_VERSION
 from trials.log.segments import remove_sealed, write_segments
 from trials.log.tables import EPOCHS, TRIALS, DamagedPartError
@@ -291,7 +291,7 @@ class RunStore:
         self._next_seq += 1
 
     def record_epoch(self, result: EpochResult) -> None:
-        """Adds an epoch, for whoever watches; durable with the trial's row."""
+        """Adds an epoch, for live views; durable with the trial's row."""
         before = self._epochs.get(result.trial_id, [])
         kept = [r for r in before if r["attempt"] == result.attempt and r["epoch"] < result.epoch]
         self._epochs[result.trial_id] = [*kept, epoch_row(result)]

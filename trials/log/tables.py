@@ -8,9 +8,9 @@ from typing import Generic
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.seal import OPEN_SEAL, BrokenSealError, check_seal, has_seal, sealed
 from search_spaces.settings.sentences import first_line
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.parquet_errors import UnreadableParquetError, parquet_refused
 from trials.log.row_types import AskRow, EpochRow, R, TrialRow
 from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
@@ -115,7 +115,7 @@ def _check(data: bytes) -> None:
 
 
 def read_view(data: bytes) -> tuple[pa.Table, Facts]:
-    """Likewise of a file that an earlier version may have written, without a seal: by page checksums.
+    """The same of a file that an earlier version may have written, without a seal: by page checksums.
 
     Raises:
         DamagedPartError: the file is not as it was written.

@@ -34,7 +34,7 @@ class ViewTables:
         return force or (bool(self.stale) and time.monotonic() - self._written_at >= self._every)
 
     def written(self) -> None:
-        """The views show all there is."""
+        """Notes that the views show all there is."""
         self._written_at = time.monotonic()
         self.stale.clear()
 

@@ -36,7 +36,7 @@ class Reflected:
     identities: tuple[int, ...] = ()
 
     def text(self) -> str:
-        """As it is kept beside the rows."""
+        """The record as JSON, as it is kept beside the rows."""
         return json.dumps(asdict(self))
 
 

@@ -130,11 +130,11 @@ def alternate(
     works = (candidate,) if reference is None else (candidate, reference)
     started = clock()
     # Step 1: warm up, once each. A first call chooses kernels, grows the allocator or records a graph: its
-    # time tells nothing of the next one's, and does not count against the time allowed.
+    # time says nothing of the next one's, and does not count against the time allowed.
     for work in works:
         work()
     warmed_up = clock()
-    # Step 2: the first chunks, R C R, with as many calls as fill chunk_seconds. A single call tells how many;
+    # Step 2: the first chunks, R C R, with as many calls as fill chunk_seconds: a single call says how many;
     # where one fills the chunk, it is the chunk.
     filled = CHUNK_SECONDS if chunk_seconds is None else chunk_seconds
     calls: dict[Work, int] = {}

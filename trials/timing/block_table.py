@@ -10,9 +10,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from search_spaces.choices.space import SearchSpace
-from search_spaces.networks.architecture import STRICT, Architecture
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_text import json_value
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from search_spaces.settings.strict import STRICT
+from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.devices.cache_folder import cache_folder
 from trials.log.durable_files import DurableFiles
 from trials.recipe_optimizer import OptimizerName
@@ -112,7 +114,7 @@ class BlockTable:
 
 
 def space_id(space: SearchSpace) -> str:
-    """16 hexadecimal digits, equal for spaces with the same options and reference, whatever their limits."""
+    """16 hexadecimal digits, equal for spaces with the same options and reference; limits do not count."""
     mapping = to_mapping(space)
     mapping.pop("limits", None)
     mapping["reference"] = space.reference.architecture_id

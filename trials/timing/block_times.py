@@ -14,7 +14,7 @@ import torch
 from search_spaces.choices.block_cover import covering_networks
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.network import check_resolution
+from search_spaces.networks.resolutions import check_resolution
 from trials.devices.device import give_back_freed_memory
 from trials.recipe import Recipe
 from trials.timing.alternating import EARLIEST_END, Clock

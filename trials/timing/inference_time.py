@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from trials.devices.arithmetic import HALF, autocast
 from trials.devices.device import clock_of
 from trials.kernels.cpu_blocks import as_torch
+from trials.measurement import InferenceTime
 from trials.timing.alternating import alternate, chunk_seconds_on
 from trials.timing.timed_work import TimedWork, alike, flags
 from trials.training.cuda_graphs import GraphedCalls, recorder_of
-from trials.trial import InferenceTime
 
 
 class TimedForward:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from search_spaces.networks.module_counts import ModuleCounts, count_any
 from search_spaces.networks.network import Network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.recipe import Recipe
 from trials.timing.inference_time import TimedForward
 from trials.timing.module_errors import users_errors

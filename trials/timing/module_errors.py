@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from search_spaces.networks.users_code import error_of_users, place_of
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.device_errors import CaptureFailedError, is_out_of_memory
 
 

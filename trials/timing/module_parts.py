@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, by the parts of any module.
+"""The time of a training step by the parts of any module.
 
 As in `step_parts`, the whole step runs, with time marks where parts begin and end; what lies between two
 marks is the part's whose mark came first. So parts add up to the step, whatever a module does between them.

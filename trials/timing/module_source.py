@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from search_spaces.networks.module_import import imported_module, importing_here, kind_of, lacking
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.sentences import first_line
-from search_spaces.settings.yaml_files import ConfigError
 from trials.timing.module_errors import users_errors
 
 CLASSES = "num_classes"  # the parameter that says how many logits a network has

@@ -5,14 +5,14 @@ from functools import lru_cache
 import torch
 
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.network import check_resolution
+from search_spaces.networks.resolutions import check_resolution
 from trials.recipe import Recipe
 from trials.timing.inference_time import TimedForward
 from trials.timing.step_time import TimedStep
 from trials.training.micro_batches import fit_in_memory
+from trials.training.seeds import WEIGHTS, derived_seed
 from trials.training.step import build_step
 from trials.training.synthetic_batch import SyntheticBatch
-from trials.training.train import WEIGHTS, derived_seed
 
 KEPT = 2  # steps: trials of a run have the same conditions, and a retry may have others
 

@@ -174,7 +174,7 @@ class Times:
         self.mark()
 
     def mark(self, *_: Any) -> None:
-        """Makes a mark now; takes whatever a hook is given."""
+        """Makes a mark now; takes the arguments of any hook."""
         if not self.on_cuda:
             self.marks.append(self.clock())
             return

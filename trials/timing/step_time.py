@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from trials.devices.device import clock_of
+from trials.measurement import StepTime
 from trials.timing.alternating import FEWEST_ROUNDS, UNCERTAIN_ERROR, alternate, chunk_seconds_on
 from trials.timing.timed_work import TimedWork, alike, flags
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
-from trials.trial import StepTime
 
 
 class TimedStep:

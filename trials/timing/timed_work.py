@@ -6,9 +6,9 @@ from functools import partial
 
 from torch import Tensor
 
+from trials.measurement import Mode
 from trials.timing.alternating import Work
 from trials.training.cuda_graphs import GraphedCalls
-from trials.trial import Mode
 
 
 class TimedWork:
@@ -72,7 +72,7 @@ class Alike:
 
 
 def mode_of_both(candidate: TimedWork, reference: TimedWork | None) -> Mode:
-    """As graphs if both can be: single operations beside a graph would be no comparison."""
+    """The mode to time both in: graphs if both can be; single operations beside a graph would not compare."""
     sides = (candidate,) if reference is None else (candidate, reference)
     return "graph" if all(side.mode == "graph" for side in sides) else "eager"
 

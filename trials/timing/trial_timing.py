@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from trials.measurement import InferenceTime, StepTime
 from trials.recipe import Recipe
 from trials.timing.gpu_clocks import watched_clocks
 from trials.timing.inference_time import TimedForward, measure_inference_time
@@ -11,7 +12,6 @@ from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_time import TimedStep, measure_step_time
 from trials.timing.timed_work import alike, flags
 from trials.training.step import TrainingStep
-from trials.trial import InferenceTime, StepTime
 
 # Measuring step time takes at most TIMING_SECONDS, or TIMING_SHARE of the trial if that is more, but at least
 # TIMING_ROUNDS rounds.

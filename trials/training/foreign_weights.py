@@ -18,7 +18,7 @@ from search_spaces.interchange.files import Imported
 from search_spaces.interchange.tensor_names import LIBRARIES, foreign_names
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import BATCH_NORM_EPSILON, Network, build_network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 SHOWN = 3  # names of tensors in a message
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # averaged weights are preferred

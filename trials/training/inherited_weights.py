@@ -18,7 +18,6 @@ from trials.training.build_optimizer import build_optimizer
 from trials.training.flat_parameters import FlatParameters, Layout
 from trials.training.recipe_network import network_for
 from trials.training.step import OPTIMIZER, TrainingStep
-from trials.training.weights_file import floating_tensors
 
 KEEPS_AVERAGE = 0.9  # share of the function that is kept, from which on the average of the past is of use
 AVERAGE, SCALER = "average.", "scaler."  # begin the names of their parts of a state
@@ -71,23 +70,6 @@ def inherit(step: TrainingStep, weight_map: WeightMap, state: Mapping[str, Tenso
         new[f"{AVERAGE}updates"] = state[f"{AVERAGE}updates"]
     new |= {name: state[name] for name in own if name.startswith(SCALER) and name in state}
     step.load({name: tensor.to(step.device) for name, tensor in new.items()})
-
-
-def inherit_weights(step: TrainingStep, weight_map: WeightMap, tensors: Mapping[str, Tensor]) -> None:
-    """Gives a new network's step weights alone, and its average the same; the optimizer begins anew.
-
-    Args:
-        tensors: the parent's parameters and batch-norm statistics by name, as a weights file holds them.
-
-    Raises:
-        ValueError: the tensors are not those of the map's parent, or the step is not the child's.
-    """
-    fresh = {name: tensor.cpu() for name, tensor in floating_tensors(step.network).items()}
-    weights = WeightTransfer(weight_map).weights(tensors, fresh)
-    step.network.load_state_dict(weights, strict=False)  # counters of batches are of no use
-    if step.average is not None:
-        step.average.values.copy_(step.parameters.values)
-        step.average.statistics.copy_(step.parameters.statistics)
 
 
 def _corrects_bias(name: str, optimizer: Mapping[str, Tensor]) -> bool:

@@ -25,7 +25,7 @@ class LossScaler:
 
     @torch.no_grad()
     def unscale(self, grads: Tensor) -> Tensor:
-        """Divides gradients by the scale, in place; returns the tensor `overflow`, which tells of them."""
+        """Divides gradients by the scale, in place; returns `overflow`, which is 1 if one was not finite."""
         self.overflow.zero_()
         # Torch's own kernels, as GradScaler calls them; neither waits for the device.
         inverse = self.scale.double().reciprocal().float()

@@ -41,7 +41,7 @@ def fit_training(
     num_classes: int,
     side: int | None = None,
 ) -> int:
-    """As `fit_in_memory`, for all that a training takes on its largest images: augmenting, steps, evaluating.
+    """`fit_in_memory` for all of a training on its largest images: augmentation, steps, evaluation.
 
     What lies on the device besides, images and a reference network, has to be there already.
 

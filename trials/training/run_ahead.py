@@ -1,7 +1,7 @@
 """Bounds on the host's lead over a GPU, and the time that the device waited for images.
 
 Launching a step takes the host far less than the step takes the GPU. Without a bound it would have launched
-a whole epoch within seconds: heartbeats would tell what is launched and not what is done, an interruption
+a whole epoch within seconds: heartbeats would report what is launched and not what is done, an interruption
 would wait for all of it, and batches that are streamed would fill the device's memory, since each lies there
 until its step is done.
 """

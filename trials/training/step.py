@@ -12,6 +12,7 @@ from search_spaces.networks.network import Network
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import HALF, autocast
 from trials.kernels.choice import fuse, kernels_on, uses_triton
+from trials.measurement import Mode
 from trials.recipe import Recipe
 from trials.training.build_optimizer import build_optimizer
 from trials.training.cuda_graphs import GraphedCalls, Record, Work, recorder_of
@@ -31,7 +32,7 @@ from trials.training.recipe_network import network_for
 from trials.training.rmsprop import RMSProp
 from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
 from trials.training.weight_average import WeightAverage
-from trials.trial import Kernels, Mode
+from trials.trial import Kernels
 
 OPTIMIZER = "optimizer."  # begins the names of its part of a state
 Part = tuple[Tensor, Tensor, Tensor | None, Tensor | None]  # images, labels, partners, weights of a batch

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,12 +22,10 @@ from trials.training.device_group import share_of_batch
 from trials.training.learning_rate import learning_rate_at
 from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
 from trials.training.run_ahead import RunAhead, device_waited
+from trials.training.seeds import DROPS, ORDER, derived_seed
 from trials.training.stage_calls import StageCalls
 from trials.training.step import TrainingStep
 from trials.trial import EpochFigures, EpochResult, Phase
-
-# Independent streams of randomness that one seed gives: initial weights, order of images, dropped branches.
-WEIGHTS, ORDER, DROPS = 0, 1, 2
 
 
 class NonFiniteLossError(RuntimeError):
@@ -56,12 +53,6 @@ class EpochEnd(EpochFigures):
         """These figures as an event of a trial."""
         figures = {field.name: getattr(self, field.name) for field in fields(EpochFigures)}
         return EpochResult(trial_id=trial_id, attempt=attempt, **figures)
-
-
-def derived_seed(seed: int, stream: int, *, epoch: int = 0, rank: int = 0) -> int:
-    """An independent seed for each stream, epoch and device, so that any epoch can be repeated alone."""
-    key = [seed, stream, epoch, *([rank] if rank else [])]
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def train(

@@ -17,11 +17,12 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.bounds import LARGEST_RESOLUTION
 from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.provenance import DEFAULT_RESOLUTION
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
-from trials.log.buckets import is_in_store, object_at, place_of
+from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.log.durable_files import DurableFiles
+from trials.log.run_places import is_in_store, object_at, place_of
 from trials.pictures import CROPS, INTERPOLATIONS, PictureView, evaluation_view
 from trials.recipe import Recipe
 
@@ -42,7 +43,7 @@ class WeightsFile:
 
     @property
     def num_classes(self) -> int:
-        """The number of classes that the network tells apart."""
+        """The number of classes that the network distinguishes."""
         return int(self.facts["num_classes"])
 
     @property

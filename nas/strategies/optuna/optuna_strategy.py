@@ -138,7 +138,7 @@ class OptunaStrategy:
     # ------------------------------------------------------------------ recorded
 
     def asked(self, ask: Ask) -> None:
-        """Adds it to the study as a running trial, whoever proposed it."""
+        """Adds it to the study as a running trial, also if another strategy proposed it."""
         aux = ask.aux.get(AUX) if isinstance(ask.aux.get(AUX), dict) else None
         self._events.append(_Event("asked", ask.trial_id, choices=ask.choices, aux=aux))
         kept = self._tentative
@@ -162,7 +162,7 @@ class OptunaStrategy:
         """Tells the study the values, also of bad outcomes: else the sampler would propose them again."""
         self._end(_Event("told", ask.trial_id, values=tuple(self._values(outcome))))
 
-    def withdrawn(self, ask: Ask) -> None:
+    def discarded(self, ask: Ask) -> None:
         """Marks the trial as failed: a crash has no values."""
         self._end(_Event("told", ask.trial_id))
 

@@ -214,7 +214,7 @@ class ChoiceProcess:
         return self._effects(self._solved(self._values), None)
 
     def variances(self, rows: np.ndarray, extras: np.ndarray) -> tuple[np.ndarray, float]:
-        """Variances of the function at rows (m, decisions), (m), and that of one measurement around it."""
+        """Variances (m) of the function at rows (m, decisions), and the variance of one measurement."""
         features = self._one_hot.features(rows) * self._weights
         shared = (features**2).sum(axis=1)
         own = shared + self._hyper.pairs / 2 * shared**2 + extras**2 @ self._hyper.extras

@@ -83,7 +83,7 @@ class Climb:
         return best
 
     def _neighbours(self, at: Choices) -> tuple[float, np.ndarray]:
-        """The score here, and that of taking each option instead; -inf for options chosen already."""
+        """The score of these choices, and that with each other option in one decision; -inf for its own."""
         places = self._one_hot.starts + np.asarray(at, dtype=np.int64)
         logit, logits = self._flipped(self._reward.logit, places)
         log_cost, log_costs = self._flipped(self._reward.log_cost, places)

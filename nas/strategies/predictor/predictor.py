@@ -38,7 +38,7 @@ DERIVE_KNOWN = 2**63  # seeds the draws that describe the space apart from asks 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class PredictorSettings:
-    """When the model begins, how bold its proposals are, and how much it is fitted to.
+    """Settings of the model: when it begins, how much proposals explore, how many trials it is fitted to.
 
     Attributes:
         initial: number of told trials from which on the model proposes; until then asks are uniform.
@@ -253,9 +253,9 @@ class Predictor(AvoidsAsked):
             self._accuracy.append(outcome.accuracy if good else 0.0)
             self._reward.append(max(outcome.reward, 0.0) if good else 0.0)
 
-    def withdrawn(self, ask: Ask) -> None:
+    def discarded(self, ask: Ask) -> None:
         """Forgets the choices, which may be proposed again."""
-        super().withdrawn(ask)
+        super().discarded(ask)
         self._pending.pop(ask.trial_id, None)
 
 

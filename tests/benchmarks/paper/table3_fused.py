@@ -18,8 +18,8 @@ from timed_networks import SEED, Bench, add_conditions
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import read_yaml
+from trials.measurement import StepTime
 from trials.reward import Reward
-from trials.trial import StepTime
 
 REWARD = Reward({"step_time_ratio": -0.07, "params": -0.05})
 QUICK = {"backbone": str(TOY), "resolution": 32, "batch_size": 4, "visits": 1, "steps": 1}

@@ -17,7 +17,7 @@ from nas.comparing.config import ComparisonPlan, NetworkCosts, record_plan
 from nas.training.config import record_config
 from nas.training.finished import RESULT
 from nas.training.repeats import recorded_repeats, typed_words
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 
 def test_advice_with_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

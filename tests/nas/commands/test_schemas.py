@@ -12,11 +12,11 @@ from comparisons import against, comparison_of, network_figures
 from conftest import Nas
 from documents import COMMANDS, options
 from places import GOLDEN
-from schema_files import FOLDER, file_of, validate
+from schema_files import FOLDER, file_of, shape_of, validate
 from small_networks import SMALL
 
 from nas.commands.output import json_text
-from nas.commands.schemas import PRINTED, schema_of, shape_of
+from nas.commands.schemas import PRINTED, schema_of
 from nas.results.audit import AuditFigures, TooFewAudited
 from search_spaces.settings.yaml_files import write_yaml
 

@@ -14,7 +14,8 @@ from nas.results.export import best_of_run, exported_row
 from nas.search.best_file import architecture_of
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml, write_yaml
 from trials.training.weights_file import save_weights
 
 

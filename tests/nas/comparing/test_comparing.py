@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from comparisons import DATA, OTHER, SHORT, TWO, accuracies, networks_of, quick_trainings
+from comparisons import DATA, OTHER, SHORT, TWO, accuracies, networks_of
 from pictures import write_folder
 from small_networks import SMALL
 from torch import nn
@@ -22,28 +22,16 @@ from nas.events import EpochDone
 from nas.training.finished import finished_training
 from nas.training.train import train_fully
 from search_spaces.networks.network import Network
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.unfinished_files import is_unfinished
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.config import DataConfig
 from trials.images.data_record import read_facts
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.log.durable_files import SystemDisk
 
-pytestmark = pytest.mark.usefixtures("as_a_worker")
+pytestmark = pytest.mark.usefixtures("as_a_worker", "quick_comparisons")
 
 THIRD = replace(SMALL, head_channels=32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with quick_trainings():
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None, quick: None) -> ComparisonFigures:
-    """A comparison that nothing interrupts."""
-    return compare(TWO, tmp_path_factory.mktemp("whole") / "run")
 
 
 def due(events: list[ComparisonEvent]) -> list[tuple[str, int]]:
@@ -121,9 +109,9 @@ def test_networks_of_a_repeat_see_the_same_images_and_draws_and_other_repeats_ot
     assert facts[0].digest == figures.conditions.data_digest
 
 
-def test_figures_are_those_of_the_trainings(whole: ComparisonFigures) -> None:
-    small, other = whole.networks
-    for network in whole.networks:
+def test_figures_are_those_of_the_trainings(whole_comparison: ComparisonFigures) -> None:
+    small, other = whole_comparison.networks
+    for network in whole_comparison.networks:
         assert [each.seed for each in network.trainings] == [5, 6]
         for each in network.trainings:
             ended = finished_training(Path(each.run))
@@ -137,7 +125,7 @@ def test_figures_are_those_of_the_trainings(whole: ComparisonFigures) -> None:
     assert small.accuracy is not None
     assert other.against_first.difference.value == pytest.approx(mean - small.accuracy.value)
     assert (small.step_time_ratio, small.against_first) == (1.0, None)
-    assert whole.images == whole.conditions.minival_images == 36
+    assert whole_comparison.images == whole_comparison.conditions.minival_images == 36
 
 
 # ---------------------------------------------------------------------- stopped, and continued
@@ -145,18 +133,18 @@ def test_figures_are_those_of_the_trainings(whole: ComparisonFigures) -> None:
 
 @pytest.mark.parametrize("ended", [1, 2])
 def test_a_comparison_killed_between_trainings_goes_on_with_the_next(
-    ended: int, whole: ComparisonFigures, tmp_path: Path
+    ended: int, whole_comparison: ComparisonFigures, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         compare(TWO, tmp_path / "run", train=interrupting(ended))
     events: list[ComparisonEvent] = []
     figures = compare(TWO, tmp_path / "run", on_event=events.append)
     assert due(events) == [("small", 5), ("other", 5), ("small", 6), ("other", 6)][ended:]
-    assert accuracies(figures) == accuracies(whole)
+    assert accuracies(figures) == accuracies(whole_comparison)
 
 
 def test_a_comparison_killed_within_a_training_goes_on_after_its_last_epoch(
-    whole: ComparisonFigures, tmp_path: Path
+    whole_comparison: ComparisonFigures, tmp_path: Path
 ) -> None:
     def killed(config: Any, folder: Path) -> object:
         def tell(event: object) -> None:
@@ -177,15 +165,17 @@ def test_a_comparison_killed_within_a_training_goes_on_after_its_last_epoch(
 
     figures = compare(TWO, tmp_path / "run", train=resumed)
     assert first_epochs == [1, 0, 0]
-    assert accuracies(figures) == accuracies(whole)
+    assert accuracies(figures) == accuracies(whole_comparison)
 
 
-def test_a_comparison_that_has_ended_is_shown_without_training_anything(whole: ComparisonFigures) -> None:
+def test_a_comparison_that_has_ended_is_shown_without_training_anything(
+    whole_comparison: ComparisonFigures,
+) -> None:
     def never(config: Any, folder: Path) -> object:
         raise AssertionError("nothing is left to train")
 
-    again = compare(TWO, Path(whole.run), train=never)
-    assert again == whole
+    again = compare(TWO, Path(whole_comparison.run), train=never)
+    assert again == whole_comparison
 
 
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
@@ -254,18 +244,20 @@ def finished(folder: Path, name: str) -> float:
     ],
 )  # fmt: skip
 def test_anything_else_that_differs_is_refused_by_name(
-    changes: dict[str, Any], says: str, whole: ComparisonFigures
+    changes: dict[str, Any], says: str, whole_comparison: ComparisonFigures
 ) -> None:
-    before = (Path(whole.run) / "comparison.yaml").read_text()
+    before = (Path(whole_comparison.run) / "comparison.yaml").read_text()
     with pytest.raises(ConfigError) as refused:
-        compare(replace(TWO, **changes), Path(whole.run))
+        compare(replace(TWO, **changes), Path(whole_comparison.run))
     assert says in str(refused.value)
     assert "choose another --run" in str(refused.value)
-    assert (Path(whole.run) / "comparison.yaml").read_text() == before
+    assert (Path(whole_comparison.run) / "comparison.yaml").read_text() == before
 
 
-def test_an_edited_network_of_a_record_is_refused(whole: ComparisonFigures, tmp_path: Path) -> None:
-    text = (Path(whole.run) / "comparison.yaml").read_text()
+def test_an_edited_network_of_a_record_is_refused(
+    whole_comparison: ComparisonFigures, tmp_path: Path
+) -> None:
+    text = (Path(whole_comparison.run) / "comparison.yaml").read_text()
     (tmp_path / "comparison.yaml").write_text(text.replace("head_channels: 48", "head_channels: 40"))
     with pytest.raises(ConfigError, match="it has been edited"):
         read_plan(tmp_path)

@@ -2,14 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from comparisons import CONDITIONS, TWO, accuracies, quick_trainings
+from comparisons import CONDITIONS, TWO, accuracies
 
 from nas.comparing.compare import ComparisonEvent, TrainingDiverged, compare
 from nas.comparing.config import ComparisonPlan, NetworkCosts
@@ -20,22 +20,10 @@ from nas.events import EpochDone
 from nas.training.failure import TrainingFailedError, failures_explained
 from nas.training.finished import FinishedTraining
 from nas.training.train import train_fully
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.training.train import NonFiniteLossError
 
-pytestmark = pytest.mark.usefixtures("as_a_worker")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with quick_trainings():
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None, quick: None) -> ComparisonFigures:
-    """A comparison of which none diverges."""
-    return compare(TWO, tmp_path_factory.mktemp("whole") / "run")
+pytestmark = pytest.mark.usefixtures("as_a_worker", "quick_comparisons")
 
 
 def diverging(tried: list[tuple[str, int]], *, explained: bool) -> Callable[..., object]:
@@ -57,7 +45,7 @@ def diverging(tried: list[tuple[str, int]], *, explained: bool) -> Callable[...,
 
 @pytest.mark.parametrize("explained", [False, True], ids=["as it is", "in words for a user"])
 def test_a_training_that_diverges_is_left_out_with_its_pair_and_not_tried_again(
-    explained: bool, whole: ComparisonFigures, tmp_path: Path
+    explained: bool, whole_comparison: ComparisonFigures, tmp_path: Path
 ) -> None:
     tried: list[tuple[str, int]] = []
     events: list[ComparisonEvent] = []
@@ -69,7 +57,7 @@ def test_a_training_that_diverges_is_left_out_with_its_pair_and_not_tried_again(
     ]
     assert (figures.ended, figures.diverged, figures.total, figures.seconds_left) == (3, 1, 4, 0.0)
     small, other = figures.networks
-    expected = accuracies(whole)
+    expected = accuracies(whole_comparison)
     assert accuracies(figures) == {"small": expected["small"], "other": expected["other"][1:]}
     assert other.against_first is not None
     assert other.against_first.pairs == 1

@@ -13,7 +13,8 @@ from nas.comparing.planning import plan_of
 from nas.comparing.trainings import Outcomes, epochs_of, estimated_seconds, seconds_left, training_config
 from nas.training.finished import FinishedTraining
 from search_spaces.networks.counting import count
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml, write_yaml
 from trials.images.packed import open_images
 from trials.recipe import Ramp
 

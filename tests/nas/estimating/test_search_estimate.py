@@ -19,7 +19,7 @@ from nas.estimating.figures import SearchEstimate
 from nas.estimating.search_estimate import image_counts, read_assumptions, summed
 from nas.screens.estimate import estimate_screen
 from nas.search.config import SearchConfig, read_search_config
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.timing import alternating
 from trials.timing.block_fit import fit_table
 from trials.timing.block_table import TableConditions, default_table_path, write_table

@@ -29,7 +29,8 @@ from nas.estimating.time_budget import (
     read_duration,
 )
 from nas.search.config import SearchConfig
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 
 GIVEN: dict[str, Any] = {
     "devices": 2, "repeats": 6, "baseline": 10, "fraction": 1.0, "least_fraction": 0.1,

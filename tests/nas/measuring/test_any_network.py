@@ -25,7 +25,8 @@ from nas.screens.measure import measure_screen
 from nas.screens.measured_parts import shown_parts
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import Network
-from search_spaces.settings.yaml_files import ConfigError, write_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import write_yaml
 from trials.devices.device_errors import CaptureFailedError
 from trials.kernels.cpu_library import why_not
 from trials.timing.module_check import CheckedModule, checked_module

@@ -29,7 +29,8 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.figures import architecture_figures
 from search_spaces.networks.network import Network
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml, write_yaml
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import available_bytes, bounded_memory
 from trials.timing import alternating

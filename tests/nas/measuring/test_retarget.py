@@ -18,7 +18,8 @@ from nas.measuring.figures import OUT_OF_MEMORY
 from nas.measuring.retarget import compared, retarget, retargeted, slug
 from nas.search.config import SearchConfig, read_search_config
 from nas.search.search import search
-from search_spaces.settings.yaml_files import ConfigError, from_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping
 from trials.executors.in_process import in_process
 from trials.log.run_reader import recorded_trials
 from trials.reward import Reward

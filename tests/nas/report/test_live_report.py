@@ -17,7 +17,7 @@ from nas.cli import main
 from nas.report.live import LiveReport, LiveState
 from nas.report.live_server import LiveServer
 from nas.report.markup import Markup
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.parts import PARTS
 
 EVIL = "<script>alert(1)</script>"

@@ -28,7 +28,7 @@ from nas.report.page import page, report_after_search, write_report
 from nas.report.shown_rows import ShownTrial, shown_rows
 from nas.search.audit import audit, plan_audit
 from nas.search.search import search
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 from trials.log.schema import TRIAL_SCHEMA
 

@@ -17,7 +17,8 @@ from nas.results.verify import verify_run
 from nas.search.config import Budget, read_search_config
 from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.log.run_reader import recorded_trials
 from trials.trial import Notice
 

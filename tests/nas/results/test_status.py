@@ -29,7 +29,7 @@ from nas.results.time_left import Remaining, seconds_left
 from nas.screens.status import status_screen
 from nas.search.config import Budget
 from nas.search.search import search
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 from trials.log.run_reader import RunLog, read_run
 from trials.log.store import RunStore

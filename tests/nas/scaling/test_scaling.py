@@ -15,7 +15,8 @@ from nas.scaling.factors import PAPER, Coefficients, Formula, coefficients_of
 from nas.scaling.grid import grid_formulas, grid_members
 from nas.scaling.published import PUBLISHED, like_published
 from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml, write_yaml
 from trials.pictures import LARGEST_EVALUATION
 
 V1_NAMES = [f"efficientnet-b{i}" for i in range(1, 9)] + ["efficientnet-l2"]

@@ -22,7 +22,8 @@ from nas.scaling.published import PUBLISHED
 from nas.scaling.solver import Budget, budgets_of
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.figures import architecture_figures
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml, write_yaml
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from nas.scaling.published import (
     reference_for,
 )
 from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.settings.yaml_files import ConfigError, write_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import write_yaml
 from trials.pictures import LARGEST_EVALUATION
 
 NAMES = [name for name in PUBLISHED if PUBLISHED[name].width]

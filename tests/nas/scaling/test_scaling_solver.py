@@ -29,7 +29,8 @@ from nas.scaling.timer import StepTimer
 from nas.screens.scaling import solution_lines
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml, write_yaml
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 

@@ -18,7 +18,7 @@ from nas.results.verify import verify_run
 from nas.screens.audit import audit_screen
 from nas.search.audit import AuditTrained, audit, plan_audit, stratified
 from nas.search.search import search
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 from trials.trial import EpochResult, Event, RunTrial, Slot, Trial, TrialResult
 

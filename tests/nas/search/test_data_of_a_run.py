@@ -17,7 +17,8 @@ from nas.search.search import IMAGES_NOT_RECORDED, search
 from nas.training.config import TrainingConfig
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingBegun, TrainingEvent
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig
 from trials.images.packed import default_cache

@@ -13,7 +13,7 @@ from formula import formula_worker
 from nas.events import Begun, EpochDone, EpochMetrics, RowWritten
 from nas.search.loggers import EPOCH_SCALARS, Loggers
 from nas.search.search import search
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 
 

@@ -35,8 +35,9 @@ from nas.search.search import SearchResult
 from nas.search.search_loop import RunRecord
 from nas.search.trial_builder import TrialBuilder
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.seal import sealed_text
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping, yaml_text
+from search_spaces.settings.yaml_files import from_mapping, read_yaml, to_mapping, yaml_text
 from trials.log.rows import ask_row
 from trials.log.store import RunStore
 from trials.trial import Ask

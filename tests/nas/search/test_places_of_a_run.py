@@ -11,7 +11,7 @@ from read_only import make_read_only
 from search_driver import config_of
 
 from nas.results.verify import verify_run
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.run_reader import read_run
 
 START = with_real_params(formula_worker)

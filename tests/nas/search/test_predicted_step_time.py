@@ -21,7 +21,8 @@ from nas.search.config import SearchConfig, read_search_config
 from nas.search.predicted_step_time import open_prediction
 from nas.search.search import SearchResult, search
 from search_spaces.choices.space import SearchSpace
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml, to_mapping
 from trials.executors.in_process import in_process
 from trials.log.file_names import TABLE_FILE
 from trials.log.rows import architecture_from_json

@@ -16,7 +16,7 @@ from nas.search.audit import plan_audit
 from nas.search.config import read_search_config
 from nas.search.recorded_config import recorded_config
 from nas.simulation.outcome_model import modelled_run
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 READERS: dict[str, Callable[[Path], object]] = {
     "nas status": run_status,

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeConfig, Nas, tiny_search
+from conftest import MakeConfig, Nas
 from formula import formula_worker, with_real_params
 from formula_searches import identity, run_search
 from halving_searches import halving_config, learning_worker
 from screens import screen_text
 from small_trials import make_trial
+from tiny_searches import tiny_search
 
 from analysis.finalists import finalists, standings
 from analysis.frame import objective_values, read_trials
@@ -35,22 +36,13 @@ from nas.screens.summary import summary_screen
 from nas.search.audit import AuditTrained, audit, plan_audit
 from nas.search.search import SearchResult, search
 from nas.simulation.outcome_model import modelled_run
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 from trials.executors.simulated import simulated
 from trials.log.rows import outcome_of
+from trials.measurement import Measurement
 from trials.reward import too_low_at_best
-from trials.trial import (
-    EpochResult,
-    Event,
-    Measurement,
-    RunTrial,
-    Slot,
-    StartWorker,
-    StopBelow,
-    Trial,
-    TrialResult,
-)
+from trials.trial import EpochResult, Event, RunTrial, Slot, StartWorker, StopBelow, Trial, TrialResult
 
 BALANCED = "balanced_accuracy"
 STRATEGIES: dict[str, Any] = {

@@ -5,17 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import MakeConfig, tiny_search
+from conftest import MakeConfig
 from formula import formula_result, formula_worker
 from formula_searches import identity, run_search
 from log_files import part_of
 from small_spaces import EIGHT
+from tiny_searches import tiny_search
 
 from nas.events import RowWritten
 from nas.search.attempts import MAX_ATTEMPTS
 from nas.search.search import SearchResult, search
 from nas.search.strategy_guard import SearchFailedError
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 from trials.log.driver_lock import RunLockedError
 from trials.log.store import RunStore

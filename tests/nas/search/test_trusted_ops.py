@@ -15,7 +15,7 @@ from nas.search.config import read_search_config
 from nas.search.search import search
 from search_spaces.networks.own_modules import own_ops_here
 from search_spaces.networks.trusted import trust, trusted_by
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_pool import WorkersError
 from trials.executors.ray_tune import ray_tune

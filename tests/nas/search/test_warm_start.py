@@ -14,7 +14,8 @@ from analysis.pareto import non_dominated, pareto_front
 from nas.results.export import export_front
 from nas.search.config import Budget, SearchConfig
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.log.file_names import WARM_START_FILE as FILE
 
 

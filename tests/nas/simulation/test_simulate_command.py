@@ -9,17 +9,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import MakeConfig, Nas, tiny_search
+from conftest import MakeConfig, Nas
 from formula import formula_worker, with_real_params
 from pictures import PNG
 from saved_figures import labelled_lines, saved_figures
+from tiny_searches import tiny_search
 
 from analysis.rank_correlation import kendall_tau
 from nas.search.search import search
 from nas.simulation.comparison import advice
 from nas.simulation.outcome_model import modelled_run
 from nas.simulation.outcome_table import known_outcomes, read_table, row_named
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.simulated import simulated
 from trials.reward import Reward
 

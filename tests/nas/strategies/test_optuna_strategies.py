@@ -12,7 +12,8 @@ from nas.strategies.optuna.optuna_strategy import AUX
 from nas.strategies.optuna.tpe import Tpe, TpeSettings
 from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
-from trials.trial import UNMEASURED_RATIO, Ask, Outcome, Status
+from trials.measurement import UNMEASURED_RATIO
+from trials.trial import Ask, Outcome, Status
 
 OPTIONS = (3, 4, 2, 5, 3, 3)
 
@@ -104,7 +105,7 @@ def test_optuna_learns_from_infeasible_trials_and_not_from_lost_workers(strategy
     take(made, 0, "infeasible")
     lost = made.ask(1)
     made.asked(lost)
-    made.withdrawn(lost)
+    made.discarded(lost)
     states = [trial.state.name for trial in made._study.get_trials()]
     assert states == ["COMPLETE", "FAIL"]
 

@@ -264,7 +264,7 @@ def test_a_withdrawn_ask_may_be_proposed_again() -> None:
     ask = strategy.ask(0)
     strategy.asked(ask)
     assert strategy.ask(0).choices != ask.choices
-    strategy.withdrawn(ask)
+    strategy.discarded(ask)
     assert strategy.ask(0) == ask
 
 

@@ -19,8 +19,9 @@ from nas.strategies.strategy import StrategyConfig
 from nas.strategies.successive_halving import SuccessiveHalvingSettings
 from nas.strategies.table import STRATEGIES, build_strategy
 from search_spaces.choices.choice_space import ChoiceSpace
-from search_spaces.settings.messages import shown
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, to_mapping, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.places import shown
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, to_mapping, yaml_text
 
 SPACE = ChoiceSpace((3, 1, 4, 2, 5, 3))
 NUMBERS = {

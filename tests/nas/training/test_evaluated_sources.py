@@ -16,7 +16,8 @@ from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.prediction import predict_folder, write_predictions
 from nas.training.start import images_to_test
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
 from trials.training.weights_file import (

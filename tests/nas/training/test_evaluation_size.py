@@ -11,7 +11,8 @@ from nas.search.same_search import as_begun as search_as_begun
 from nas.training.config import FILE, TrainingConfig, as_begun, read_training
 from nas.training.evaluation import evaluate_images, evaluation_resolution, labelled_images
 from nas.training.train import train_fully
-from search_spaces.settings.yaml_files import ConfigError, to_mapping, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import to_mapping, yaml_text
 from trials.log.identity import SEARCH_FILE
 from trials.pictures import PictureView
 from trials.training.weights_file import load_weights, save_weights

@@ -1,5 +1,7 @@
 """Recipes of full training against the fact sheet: every number."""
 
+from dataclasses import asdict
+
 import pytest
 
 from search_spaces.settings.yaml_files import read_yaml
@@ -42,6 +44,25 @@ def test_recipes_of_full_training_have_the_papers_and_the_codes_numbers(
     assert (recipe.stochastic_depth, recipe.batch_norm_momentum) == (0.2, momentum)
     assert (recipe.schedule, recipe.crop, recipe.flip) == ("exponential_staircase", "resized", True)
     assert recipe.randaugment_pixels == ("official" if name.startswith("official") else "scaled")
+
+
+OF_A_NETWORK = {"resolution", "dropout", "evaluation_resolution", "randaugment", "mixup"}
+
+
+@pytest.mark.parametrize(
+    ("small", "larger", "differing"),
+    [
+        ("full_s", ("full_m", "full_l"), OF_A_NETWORK),
+        ("official_s", ("official_m", "official_l"), OF_A_NETWORK | {"cutmix"}),
+    ],
+)
+def test_recipes_of_larger_networks_differ_in_what_their_files_say(
+    small: str, larger: tuple[str, ...], differing: set[str]
+) -> None:
+    of_small = asdict(read_yaml(Recipe, small))
+    for name in larger:
+        recipe = asdict(read_yaml(Recipe, name))
+        assert {key for key, value in recipe.items() if value != of_small[key]} == differing
 
 
 def test_fine_tuning_has_the_papers_numbers_and_at_least_ten_thousand_steps() -> None:

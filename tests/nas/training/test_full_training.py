@@ -29,7 +29,8 @@ from nas.training.result import TrainingResult, training_figures
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml, yaml_text
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.recipe import Ramp
 from trials.training.train import Heartbeat

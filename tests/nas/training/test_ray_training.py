@@ -27,7 +27,8 @@ from nas.training.result import TrainingResult
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingBegun
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError, write_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import write_yaml
 from trials.executors.ray_pool import WorkersError
 from trials.recipe import Ramp
 from trials.training.weights_file import load_tensors, load_weights, save_weights

@@ -22,9 +22,9 @@ from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from search_spaces.settings.yaml_files import yaml_text
 from trials.log.bucket_files import BucketFiles
-from trials.log.buckets import run_folder
 from trials.log.log_end import FencedError
 from trials.log.object_store import Objects, StoreError
+from trials.log.run_places import run_folder
 from trials.training.weights_file import load_tensors
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")

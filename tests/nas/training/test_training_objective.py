@@ -27,7 +27,7 @@ from nas.training.finished import FinishedTraining, finished_training
 from nas.training.picture import draw_training
 from nas.training.result import TrainingResult, training_figures
 from nas.training.train import train_fully
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.images.config import DataConfig
 from trials.training.weights_file import load_weights
 

@@ -21,7 +21,8 @@ from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network, build_network
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import load_weights, save_weights

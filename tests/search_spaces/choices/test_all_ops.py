@@ -13,7 +13,8 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.counting import count, on_meta
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, to_mapping, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, to_mapping, yaml_text
 
 OPS = ["mbconv", "fused_mbconv", "uib", "convnext", "basic", "conv"]
 STAGE = {

@@ -10,7 +10,8 @@ from search_spaces.choices.own_limits import DEFAULT_LIMITS, read_limits
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml
 
 PUBLISHED = sorted(path.stem for path in Architecture.SHIPPED.glob("*.yaml"))
 OF_EACH_KIND = (

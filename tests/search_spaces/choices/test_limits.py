@@ -16,7 +16,8 @@ from search_spaces.choices.costs import SpaceCosts
 from search_spaces.choices.limits import Limits
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.counting import count
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.executors.in_process import in_process
 
 TINY = read_yaml(SearchSpace, "tiny")

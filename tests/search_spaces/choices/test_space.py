@@ -14,7 +14,8 @@ from nas.search.config import read_search_config
 from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml, yaml_text
 
 SHIPPED = sorted(path.stem for path in SearchSpace.SHIPPED.glob("*.yaml"))
 

@@ -15,7 +15,8 @@ from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
 from search_spaces.networks.stage_fields import KERNEL_SIZES, Activation
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, yaml_text
 
 MEMBERS, CLASSES, SIDE = 500, 7, 33
 OPTIONS: dict[str, Any] = {

@@ -13,7 +13,8 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.interchange.files import FORMATS, from_text, published_names, read_foreign, to_text
 from search_spaces.networks.architecture import Architecture, Padding, Stage
 from search_spaces.networks.counting import count
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 
 SPACES = sorted(path.stem for path in SearchSpace.SHIPPED.glob("*.yaml"))
 PUBLISHED = sorted(path.stem for path in Architecture.SHIPPED.glob("efficientnet*.yaml"))

@@ -12,8 +12,9 @@ from search_spaces.networks.architecture import Architecture, Block, Padding, St
 from search_spaces.networks.blocks import BLOCKS
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import Dropout, StochasticDepth
-from search_spaces.networks.network import build_network, check_resolution
+from search_spaces.networks.network import build_network
 from search_spaces.networks.ops import SHIPPED_OPS
+from search_spaces.networks.resolutions import check_resolution
 from search_spaces.networks.squeeze_excite import SqueezeExcite
 from search_spaces.settings.yaml_files import read_yaml
 

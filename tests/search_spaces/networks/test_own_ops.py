@@ -22,7 +22,7 @@ from search_spaces.networks.blocks import BLOCKS, FusedMBConv, MBConv, own_ops
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
 from search_spaces.networks.ops import OPS, op_facts
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 EDITED = (blocks_module, names_module)
 NETWORK = Architecture(
@@ -144,7 +144,7 @@ from search_spaces.networks.blocks import BLOCKS
 from search_spaces.networks.counting import count
 from search_spaces.interchange.files import to_text
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.timing import alternating
 from trials.executors.in_process import in_process
 from trials.training.step import build_step
@@ -190,9 +190,10 @@ def test_an_op_of_a_new_name_is_built_counted_timed_searched_and_reported(tmp_pa
         )
     blocks, described = (tmp_path / Path(str(module.__file__)).relative_to(REPOSITORY) for module in EDITED)
     blocks.write_text(blocks.read_text() + GHOST)
-    names = "ShippedOp = Literal["
-    assert names in described.read_text()
-    described.write_text(described.read_text().replace(names, names + '"ghost", '))
+    table = "OPS: Mapping[str, OpFacts] = {\n"
+    assert table in described.read_text()
+    facts = '    "ghost": OpFacts(name="ghost", has_full_convolution=False),\n'
+    described.write_text(described.read_text().replace(table, table + facts))
     (tmp_path / "mine.yaml").write_text(SEARCH)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

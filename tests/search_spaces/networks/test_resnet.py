@@ -14,16 +14,11 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.counting import count, count_module
 from search_spaces.networks.dropping import StochasticDepth
-from search_spaces.networks.network import build_network, check_resolution
+from search_spaces.networks.network import build_network
 from search_spaces.networks.resnet import Bottleneck
-from search_spaces.settings.yaml_files import (
-    ConfigError,
-    from_mapping,
-    parse_yaml,
-    read_yaml,
-    to_mapping,
-    yaml_text,
-)
+from search_spaces.networks.resolutions import check_resolution
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml, to_mapping, yaml_text
 from trials.training.weights_file import load_weights, save_weights
 
 SMALL = Architecture(

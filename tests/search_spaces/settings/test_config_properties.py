@@ -14,14 +14,8 @@ from hypothesis import strategies as st
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import (
-    ConfigError,
-    from_mapping,
-    parse_yaml,
-    read_yaml,
-    to_mapping,
-    yaml_text,
-)
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml, to_mapping, yaml_text
 from trials.recipe import Recipe
 
 WHOLE: dict[type, Any] = {

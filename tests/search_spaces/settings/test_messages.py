@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from conftest import tiny_search
+from tiny_searches import tiny_search
 
 from nas.search.config import SearchConfig
 from search_spaces.choices.space import SearchSpace
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 
 
 def test_all_kinds_of_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

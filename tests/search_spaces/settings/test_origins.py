@@ -7,8 +7,9 @@ from small_files import ARCHITECTURE, SEARCH, SPACE
 
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.choices.space import SearchSpace
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.overrides import Override
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml
+from search_spaces.settings.yaml_files import from_mapping, read_yaml
 
 BAD_SPACE = SPACE.replace("[3, 5]", "[3, 8]")
 NO_KERNEL = "is not one of 1, 3, 5, 7, 9, 11"

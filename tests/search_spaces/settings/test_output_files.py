@@ -6,8 +6,8 @@ import pytest
 from conftest import Nas
 from small_files import ARCHITECTURE
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.output_files import PNG, refuse_existing, refuse_other_kind, writing
-from search_spaces.settings.yaml_files import ConfigError
 
 
 def test_a_file_that_exists_is_refused_unless_it_is_to_be_replaced(tmp_path: Path) -> None:

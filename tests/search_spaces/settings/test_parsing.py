@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.parsing import plain_values
-from search_spaces.settings.yaml_files import ConfigError, parse_yaml, yaml_text
+from search_spaces.settings.yaml_files import parse_yaml, yaml_text
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ TWO_LINES = "a: 1\nb: 2\n"
     [
         ("a: 1\nb 2\nc: 3\n", "line 2, column 1", "a ':' is missing in 'b 2'; a key needs one"),
         ("a 1\nb: 2\n", "line 1, column 1", "a ':' is missing in 'a 1'"),
-        ("a: 1\nb:2\nc: 3\n", "line 2, column 1", "a ':' is missing in 'b:2'; a key needs one, and"),
+        ("a: 1\nb:2\nc: 3\n", "line 2, column 2", "a space is missing behind this ':'"),
         ("a: 1\nb {c: 2}\n", "line 2, column 1", "a ':' is missing before the '{' in 'b {c'"),
         ("a: b: c\n", "line 1, column 5", "a second ':' in this line"),
         ("a:\n-{b: 1, c: 2}\n", "line 2, column 1", "a space is missing behind this '-'"),

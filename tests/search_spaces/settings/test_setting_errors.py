@@ -6,8 +6,8 @@ import pytest
 from small_files import SEARCH, SPACE
 
 from nas.search.config import SearchConfig
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import SettingError, naming_origins
-from search_spaces.settings.yaml_files import ConfigError
 
 LIMITS = SettingError(("space", "limits"), "nothing fits")
 

@@ -6,7 +6,8 @@ import pytest
 from pydantic import PlainValidator
 from pydantic.dataclasses import dataclass
 
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, yaml_text
 
 
 @dataclass(frozen=True)

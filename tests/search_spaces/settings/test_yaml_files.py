@@ -13,15 +13,9 @@ from pydantic.dataclasses import dataclass
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from search_spaces.settings.yaml_files import (
-    ConfigError,
-    from_mapping,
-    parse_yaml,
-    read_yaml,
-    write_yaml,
-    yaml_text,
-)
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml, write_yaml, yaml_text
 from trials.recipe import Recipe
 
 stages = st.builds(
@@ -257,7 +251,10 @@ class Lengths:
             "order: 'arival' given; expected arrival or rank or {fixed_lag: a whole number} "
             "(did you mean 'arrival'?)",
         ),
-        ({"order": 3}, "order: 3 given; expected arrival or rank or {fixed_lag: a whole number}"),
+        (
+            {"order": 3},
+            "order: 3 given; expected arrival or rank or {fixed_lag: a whole number}; write {fixed_lag: 3}",
+        ),
         ({"side": "maxx"}, "side: 'maxx' given; expected max or a whole number (did you mean 'max'?)"),
         ({"side": [1]}, "side: [1] given; expected max or a whole number"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nas.search.config import read_search_config
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 
 @pytest.mark.parametrize(

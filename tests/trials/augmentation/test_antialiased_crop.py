@@ -16,7 +16,7 @@ from trials.augmentation.antialiased_crop import (
     crop_boxes,
     filter_weights,
 )
-from trials.augmentation.augment import AREA, ASPECT, random_resized_crop
+from trials.augmentation.augment import random_resized_crop
 
 COUNT, SIDE = 60, 96
 DRAWS = keyed_uniform(0, 0, torch.arange(COUNT), 5)
@@ -33,7 +33,7 @@ def textures(side: int = SIDE) -> Tensor:
 
 
 def boxes_of(images: Tensor) -> Tensor:
-    return crop_boxes(DRAWS, height=images.shape[1], width=images.shape[2], scale=AREA, ratio=ASPECT)
+    return crop_boxes(DRAWS, height=images.shape[1], width=images.shape[2])
 
 
 def torchs(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int) -> Tensor:
@@ -67,7 +67,7 @@ def test_images_are_resized_a_bounded_number_at_a_time(monkeypatch: pytest.Monke
 
 def test_parts_lie_within_the_picture_and_reach_all_its_edges() -> None:
     draws = keyed_uniform(3, 0, torch.arange(4000), 5)
-    top, left, height, width = crop_boxes(draws, height=40, width=60, scale=AREA, ratio=ASPECT).T
+    top, left, height, width = crop_boxes(draws, height=40, width=60).T
     for first, length, side in ((top, height, 40), (left, width, 60)):
         assert (first.min(), (first + length).max()) == (0, side)
         assert length.min() >= 1

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pictures import encoded, open_from, write_folder, write_parquet
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.images.data_record import (
     DataRecord,
     check_same_data,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_networks import SMALL
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.images.config import DataConfig
 from trials.kernels.choice import kernels_on, use_fused
 from trials.kernels.cpu_library import why_not

@@ -15,11 +15,11 @@ from nas.search.search import search
 from trials.executors.simulated import simulated
 from trials.log import bucket_files
 from trials.log.bucket_files import BucketFiles
-from trials.log.buckets import run_folder
 from trials.log.disk_wait import LogNotWrittenError
 from trials.log.durable_files import NameTakenError
 from trials.log.log_end import FencedError
 from trials.log.object_store import Objects, Tag
+from trials.log.run_places import run_folder
 from trials.log.store import RunStore
 
 NEW = {"s3": "if-none-match: *", "az": "if-none-match: *", "gs": "x-goog-if-generation-match: 0"}

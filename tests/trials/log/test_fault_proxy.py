@@ -21,9 +21,9 @@ from nas.results.verify import verify_run
 from nas.search.search import search
 from trials.executors.simulated import simulated
 from trials.log.bucket_files import BucketFiles
-from trials.log.buckets import run_folder
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.row_types import TrialRow
+from trials.log.run_places import run_folder
 from trials.log.store import RunStore
 
 SEED = 11
@@ -153,7 +153,7 @@ def survive(bucket: Bucket, trials: int, expected: Record, faults: Collection[Fa
 
 
 def faults_of(kind: str, concerned: Sequence[tuple[str, ...]], rng: random.Random) -> list[Fault]:
-    """One or two faults of a kind, each at a request that it concerns of an undisturbed search's first half.
+    """One or two faults of a kind, each at a request of an undisturbed search's first half that it concerns.
 
     A disturbed search numbers its requests otherwise, and some kinds concern a single one:
     each fault waits from behind the one that the kind concerned before.

@@ -22,7 +22,7 @@ from nas.results.verify import verify_run
 from nas.search.config import SearchConfig
 from nas.search.search import search
 from nas.strategies.table import STRATEGIES
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.durable_files import DurableFiles

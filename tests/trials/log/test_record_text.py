@@ -15,7 +15,7 @@ from formula_searches import run_until
 from log_files import parts_in
 
 from nas.results.verify import verify_run
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.parts import AS_TEXT, Part, part_bytes, part_name, read_part
 from trials.log.record_text import COLUMN, record_bytes, record_table
 from trials.log.run_reader import read_run

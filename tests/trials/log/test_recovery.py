@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeConfig, tiny_search
+from conftest import MakeConfig
 from formula_searches import identity, run_simulated
 from log_files import lose_trial, make_part_later, part_of, parts_in, segment_of, truncate
 from old_runs import copy_old_run, earlier_file_of
+from tiny_searches import tiny_search
 
 from nas.cli import main
 from nas.results.verify import verify_run
 from nas.search.search import SearchResult
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.lost_trials import LostTrialsError
 from trials.log.parts import Part, part_bytes, part_name
 from trials.log.run_reader import read_run

@@ -1,13 +1,11 @@
-"""The types of rows say what the schemas say, so that neither can change without the other."""
+"""The types of rows: columns of asks and trials, and what they keep of a measurement."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
-import pyarrow as pa
 import pytest
 from conftest import MakeConfig
 from formula import formula_result
@@ -16,39 +14,34 @@ from nas.search.best_file import best_yaml
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, parse_yaml
 from trials.images.data_record import DataFacts
+from trials.log.recorded import INFERENCE_TIME_COLUMNS, MEASUREMENT_COLUMNS, STEP_TIME_COLUMNS
 from trials.log.row_types import AskRow, EpochRow, TrialRow, measured, number_of
 from trials.log.rows import ask_columns, ask_row, cached_row, epoch_row, trial_row
-from trials.log.schema import ASK_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, Column
+from trials.log.schema import ASK_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS
+from trials.measurement import InferenceTime, Measurement, StepTime
 from trials.trial import Ask, EpochResult, Trial
 
-PYTHON_TYPES = {
-    pa.int64(): int,
-    pa.int16(): int,
-    pa.float64(): float,
-    pa.string(): str,
-    pa.bool_(): bool,
-    pa.timestamp("us", tz="UTC"): datetime,
-    pa.list_(pa.float64()): list[float],
-    pa.list_(pa.int16()): list[int],
-}
+# Attributes of measurements that no column keeps as they are: a row joins the flags of both times to
+# timing_flag, and has the seconds of the whole trial; a time's conditions are the trial's.
+NOT_KEPT = {
+    Measurement: {"step_time", "inference_time", "objective"},
+    StepTime: {"timing_seconds", "rounds", "flag"},
+    InferenceTime: {
+        "inference_seconds_p10", "inference_seconds_p90", "resolution", "precision", "rounds", "flag",
+    },
+}  # fmt: skip
+KEPT = {Measurement: MEASUREMENT_COLUMNS, StepTime: STEP_TIME_COLUMNS, InferenceTime: INFERENCE_TIME_COLUMNS}
 
 
-def plain(annotation: Any) -> tuple[Any, bool]:
-    """The type without None and with str for its literals; and whether None is allowed."""
-    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    kinds = {str if get_origin(kind) is Literal else kind for kind in members} - {NoneType}
-    assert len(kinds) == 1, annotation
-    return kinds.pop(), NoneType in members
+def test_an_asks_columns_have_the_types_that_they_have_in_its_trials_row() -> None:
+    in_trials = get_type_hints(TrialRow)
+    assert get_type_hints(AskRow).items() <= in_trials.items()
 
 
-@pytest.mark.parametrize(
-    ("row_type", "columns"),
-    [(AskRow, ASK_COLUMNS), (TrialRow, TRIAL_COLUMNS), (EpochRow, EPOCH_COLUMNS)],
-    ids=["asks", "trials", "epochs"],
-)
-def test_row_types_have_the_columns_of_their_schema(row_type: type, columns: tuple[Column, ...]) -> None:
-    found = {name: plain(annotation) for name, annotation in get_type_hints(row_type).items()}
-    assert found == {column.name: (PYTHON_TYPES[column.type], not column.required) for column in columns}
+@pytest.mark.parametrize("kind", KEPT)
+def test_every_attribute_of_a_measurement_has_a_column_or_is_named_as_not_kept(kind: type) -> None:
+    assert KEPT[kind].keys() | NOT_KEPT[kind] == {each.name for each in fields(kind)}
+    assert not KEPT[kind].keys() & NOT_KEPT[kind]
 
 
 @pytest.fixture

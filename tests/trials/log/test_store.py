@@ -14,7 +14,7 @@ from recorded_rows import NOW, asked, epochs, fill, finished
 
 from analysis.frame import read_trials
 from analysis.ranking import ranked
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.driver_lock import RunLockedError
 from trials.log.durable_files import DurableFiles
 from trials.log.reading import read_log
@@ -27,7 +27,8 @@ from trials.log.rows import (
 from trials.log.run_reader import recorded_trials
 from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, TRIAL_SCHEMA
 from trials.log.store import RecordedAsk, RecordedTrial, RunStore
-from trials.trial import UNMEASURED_RATIO, Ask
+from trials.measurement import UNMEASURED_RATIO
+from trials.trial import Ask
 
 
 def test_views_of_a_run_are_in_the_order_of_trials_however_they_ended(tmp_path: Path) -> None:

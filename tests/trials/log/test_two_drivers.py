@@ -17,7 +17,7 @@ from nas.events import RowWritten, SearchEvent
 from nas.results.verify import verify_run
 from nas.search.search import search
 from nas.strategies.table import STRATEGIES
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.driver_lock import RunLockedError
 from trials.log.durable_files import DurableFiles

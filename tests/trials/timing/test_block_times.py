@@ -16,7 +16,8 @@ from timing_rounds import few_rounds
 from search_spaces.choices.block_cover import covering_networks, placed_blocks
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping, read_yaml
 from trials.recipe import Ramp, Recipe
 from trials.timing import step_parts
 from trials.timing.block_fit import fit_corrections, fit_table, part_times

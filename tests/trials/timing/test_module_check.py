@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.timing.module_check import (
     CheckedModule,
     ContiguousInput,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from search_spaces.networks.module_import import importing_here
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.timing.module_errors import users_errors
 from trials.timing.module_source import is_module_source, module_source, source_of
 

@@ -16,7 +16,7 @@ from small_trials import CPU, DIGITS, RECIPE, make_trial, run_digits_trial
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.network import Network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.arithmetic import autocast
 from trials.devices.cache_folder import cache_folder
 from trials.log.rows import trial_row

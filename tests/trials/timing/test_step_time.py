@@ -19,6 +19,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from search_spaces.networks.network import Network
 from trials.devices.device_errors import CaptureFailedError
 from trials.log.rows import step_time_from_row, trial_row
+from trials.measurement import StepTime
 from trials.run_trial import _Worker, start_worker
 from trials.timing import trial_timing
 from trials.timing.gpu_clocks import Clocks
@@ -26,7 +27,7 @@ from trials.timing.step_time import TimedStep, measure_step_time
 from trials.training.cuda_graphs import GraphedCalls, Recorded
 from trials.training.step import build_step
 from trials.training.synthetic_batch import SyntheticBatch
-from trials.trial import Slot, StepTime, TrialResult
+from trials.trial import Slot, TrialResult
 from trials.worker_setup import WorkerSetup
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")

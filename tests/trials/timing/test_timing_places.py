@@ -10,7 +10,8 @@ import torch
 from executor_trials import FAST, SLOW, timing_part, tiny_trials
 
 from search_spaces.choices.space import SearchSpace
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.executors.timing_places import (
     ANY,
     TimingPlaces,

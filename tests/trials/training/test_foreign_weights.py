@@ -14,7 +14,7 @@ from nas.interchange.library_check import with_random_norms
 from search_spaces.interchange.files import Imported, read_foreign
 from search_spaces.interchange.tensor_names import foreign_names
 from search_spaces.networks.network import Network, build_network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.training.foreign_weights import PIXELS, foreign_network, foreign_state, read_state
 
 LIBRARIES = ("timm", "torchvision")

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +12,9 @@ from torch import Tensor
 
 from search_spaces.inheritance.weight_maps import WeightMap, weight_map
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError
-from trials.checkpoint import TrialCheckpoint
-from trials.images.config import DataConfig
 from trials.recipe import Recipe
-from trials.training.inherited_weights import inherit, inherit_weights
+from trials.training.inherited_weights import inherit
 from trials.training.step import TrainingStep, build_step
-from trials.training.train import EpochEnd
-from trials.training.weights_file import floating_tensors
-from trials.trial import Trial
 
 PARENT = around("inverted")
 OPTIMIZERS = ("rmsprop", "sgd", "adamw", "muon")
@@ -194,63 +187,20 @@ def test_average_goes_on_where_nearly_all_is_kept(child: Architecture, goes_on: 
     assert step.average.updates == (trained(recipe())["average.updates"] if goes_on else 0)
 
 
-def test_weights_alone_begin_a_new_training() -> None:
+def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
     settings = recipe()
-    parent, step = restored(settings), new_step(DEEPER, settings, seed=1)
-    initial = {name: tensor.clone() for name, tensor in step.optimizer.state().items()}
-    tensors = {name: tensor.clone() for name, tensor in floating_tensors(parent.network).items()}
-    inherit_weights(step, weight_map(PARENT, DEEPER, num_classes=CLASSES), tensors)
-    assert difference(logits(parent), logits(step)) < 1e-5
-    assert difference(logits(parent), logits(step, averaged=True)) < 1e-5
-    assert all(torch.equal(tensor, initial[name]) for name, tensor in step.optimizer.state().items())
-
-
-# ---------------------------------------------------------------------- checkpoints
-
-END = EpochEnd(
-    epoch=1, train_loss=2.0, train_accuracy=0.3, minival_accuracy=0.4, minival_accuracy_raw=0.4,
-    minival_accuracy_top5=0.8, learning_rate=0.001, train_seconds=1.0, evaluate_seconds=0.1,
-    minival_loss=1.9, resolution=16,
-)  # fmt: skip
-
-
-def checkpoint(folder: Path, settings: Recipe) -> TrialCheckpoint:
-    trial = Trial(trial_id=0, choices=(0,), architecture=PARENT, recipe=settings, epochs=1, seed=0)
-    return TrialCheckpoint(folder, trial, DataConfig(source="digits"))
-
-
-def test_child_begins_from_a_checkpoint_on_disk(tmp_path: Path) -> None:
-    settings = recipe()
-    saved = checkpoint(tmp_path, settings)
-    saved.save(restored(settings), [END])
-    step = new_step(DEEPER, settings, seed=1)
-    assert saved.transfer(step, weight_map(PARENT, DEEPER, num_classes=CLASSES), settings) == [END]
-    expected = child_of(DEEPER, settings)[0].state()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in step.state().items())
-
-
-def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    settings = recipe()
-    saved, step = checkpoint(tmp_path, settings), new_step(DEEPER, settings, seed=1)
+    step, state = new_step(DEEPER, settings, seed=1), trained(settings)
     before = step.state()
-    weights = weight_map(PARENT, DEEPER, num_classes=CLASSES)
 
-    def refused(message: str, own: WeightMap = weights, given: Recipe = settings) -> None:
-        with pytest.raises(ConfigError, match=rf"training-\S+: {message}"):
-            saved.transfer(step, own, given)
+    def refused(message: str, child: Architecture = DEEPER, given: Recipe = settings) -> None:
+        with pytest.raises(ValueError, match=message):
+            inherit(step, weight_map(PARENT, child, num_classes=CLASSES), state, given)
         assert all(torch.equal(tensor, before[name]) for name, tensor in step.state().items())
 
-    refused("cannot be read")
-    saved.save(restored(settings), [END])
-    refused(r"is of \w+; \w+, the map's parent, is expected", weight_map(WIDER, DEEPER, num_classes=CLASSES))
-    other = around("inverted", kernel_size=5)
-    refused(r"is of \w+; \w+, the map's parent, is expected", weight_map(other, DEEPER, num_classes=CLASSES))
-    refused(r"the child's state has [\d,]+ numbers in values", weight_map(PARENT, WIDER, num_classes=CLASSES))
+    refused(r"the child's state has [\d,]+ numbers in values", child=WIDER)
     refused(
         r"the parent's state lacks optimizer\.mean; was it trained by another recipe", given=recipe("adamw")
     )
-    saved.path.write_bytes(saved.path.read_bytes()[:-8])
-    refused("these are not weights")
 
 
 def test_child_of_a_near_change_is_nearer_to_its_parent_than_a_fresh_one() -> None:

@@ -23,7 +23,8 @@ from search_spaces.networks.architecture import Architecture, Padding, Stage
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
 from search_spaces.networks.stage_fields import Activation
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml
 from trials.training.foreign_weights import foreign_network
 
 EPSILON = 1e-3

@@ -15,7 +15,8 @@ from nas.events import EpochDone
 from nas.screens.training import _beginning
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
-from search_spaces.settings.yaml_files import ConfigError, from_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import from_mapping
 from trials.images.batches import batches_of
 from trials.recipe import Ramp, Recipe
 from trials.training.resolution_schedule import PERIOD, evaluation_stage, stages_of_epoch

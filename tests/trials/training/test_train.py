@@ -10,12 +10,13 @@ from clocks import passes_that_take
 from small_networks import SMALL, WIDE
 from small_trials import CPU, DIGITS, RECIPE, digits, first_images, make_trial, new_step, run_digits_trial
 
+from trials.measurement import Timing
 from trials.recipe import Ramp
 from trials.run_trial import start_worker
 from trials.timing.step_time import measure_step_time
 from trials.training.synthetic_batch import SyntheticBatch
 from trials.training.train import EpochEnd, train
-from trials.trial import EpochResult, Slot, Timing, TrialResult
+from trials.trial import EpochResult, Slot, TrialResult
 from trials.worker_setup import WorkerSetup
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")

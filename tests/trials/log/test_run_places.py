@@ -19,14 +19,14 @@ from nas.results.status import run_status
 from nas.results.verify import verify_run
 from nas.search.search import search
 from nas.strategies.table import STRATEGIES
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.bucket_files import BucketFiles
-from trials.log.buckets import place_of, run_folder, url_of
 from trials.log.continuing import continue_command
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.log_end import FencedError
 from trials.log.row_types import TrialRow
+from trials.log.run_places import place_of, run_folder, url_of
 from trials.log.store import RunStore
 
 URL = "s3://bucket/runs/first"

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.cache_folder import cache_folder
 from trials.log.bucket_files import MARKER, BucketFiles, marked
 from trials.log.durable_files import DurableFiles

@@ -1,0 +1,5 @@
+"""How pydantic checks the dataclasses that are read from files: no unknown key, no NaN, no infinity."""
+
+from pydantic import ConfigDict
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
