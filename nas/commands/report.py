@@ -10,9 +10,7 @@ from nas.commands.output import show
 
 
 def report(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="A run directory; several: side by side.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="A run directory; several are compared on one page.")],
     reward: Annotated[
         list[str] | None, typer.Option(help="quantity=exponent, another trade-off (may be repeated).")
     ] = None,
@@ -25,7 +23,7 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a run's report, or compare several runs: winner, front, progress, noise, cost; one HTML file."""
+    """Write a run's report, or several side by side: winner, front, progress, noise, cost; one HTML file."""
     if len(runs) == 1:
         path = _report_one(runs[0], reward=reward, device=device, output=output, as_json=as_json)
     else:

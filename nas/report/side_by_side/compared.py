@@ -55,7 +55,7 @@ def run_figures(side: Side, found: Sides) -> RunFigures:
         strategy=facts.config.strategy.name,
         seed=facts.config.seed,
         apart=side.apart,
-        rescored=facts.changed is not None,
+        rescored=side.own_reward is not None and not side.apart,
         trials=len(curve),
         device_seconds=side.device_seconds,
         best=_known(float(curve["best"].iloc[-1])) if len(curve) else None,
@@ -93,6 +93,7 @@ def _winner(side: Side) -> WinnerFigures | None:
         macs=row.macs,
         trainings=found.trainings,
         is_repeated=found.is_repeated,
+        is_longer=found.is_longer,
         epochs=found.epochs,
     )
 

@@ -21,6 +21,7 @@ class WinnerFigures:
     Attributes:
         trainings: trainings as a finalist, over which the reward is a mean; 1 where one trial selected it.
         is_repeated: these are trainings with other seeds; else it is the one trial that selected it.
+        is_longer: they are longer than trials, so that no trial's reward compares with this one.
     """
 
     trial_id: int
@@ -31,6 +32,7 @@ class WinnerFigures:
     macs: int
     trainings: int
     is_repeated: bool
+    is_longer: bool
     epochs: int  # of each training
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from analysis.ledger import ALL_KINDS, utilisation, wall_seconds, work
-from analysis.numbers import duration, percent, short_count, three_figures
+from analysis.numbers import counted, duration, percent, short_count, three_figures
 from analysis.ranking import searched
 from nas.report.conditions import CONDITIONS, values_in_words
 from nas.report.cost import NAMES
@@ -28,6 +28,7 @@ from trials.objective import in_words
 MOST_LINES = 40  # of settings; the others are shown on demand
 MOST_WINNERS = 6  # drawn; the others on demand
 NOTHING = "–"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def runs_section(found: Sides, figures: SideBySideFigures) -> Markup:
@@ -79,10 +80,11 @@ def _run_line(side: Side, run: RunFigures) -> list[object]:
 
 
 def _winner_words(winner: WinnerFigures) -> str:
-    """The interval of a winner's reward, or why it has none."""
+    """The interval of a winner's reward, or why it has none; and the length of longer trainings."""
+    length = f", {counted(winner.epochs, 'epoch')}" if winner.is_longer else ""
     if winner.reward.low is not None:
-        return _interval(winner.reward)
-    return "one repeat" if winner.is_repeated else "one training"
+        return f"{_interval(winner.reward)}{length}"
+    return f"one {'repeat' if winner.is_repeated and not winner.is_longer else 'training'}{length}"
 
 
 def _reward(value: float | None) -> str:
@@ -128,8 +130,8 @@ def sure_section(found: Sides, figures: SideBySideFigures) -> Markup:
             "p",
             "Intervals are Welch's, each of one difference alone; sure is what Holm's correction over all "
             "tested ones leaves, so that one false “sure” or more comes with a probability of at most "
-            f"{percent(figures.significance)}. The best reward of many trials is too high by luck, on every "
-            "side; the finalists' trainings leave out the trials that selected them.",
+            f"{percent(figures.significance).replace(' ', NO_BREAK)}. The best reward of many trials is "
+            "too high by luck, on every side; the finalists' trainings leave out the trials that selected them.",
             class_="soft",
         )
     )

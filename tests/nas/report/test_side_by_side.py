@@ -165,6 +165,37 @@ def test_winners_of_single_runs_are_compared_as_networks_by_their_finalist_train
     assert winners.note.startswith("of these two networks")
 
 
+def test_runs_on_other_devices_are_settings_of_their_own_and_the_devices_are_named(tmp_path: Path) -> None:
+    make(tmp_path / "a", 20)
+    rows = make(tmp_path / "b", 20)
+    for row in rows:
+        row |= {"device_name": "Other GPU", "timing_device": "Other GPU"}
+    write_rows(tmp_path / "b" / "trials.parquet", rows)
+    found = read(tmp_path, "a", "b")
+    assert [(side.label, side.apart) for side in found.sides] == [("A", ()), ("B", ())]
+    timed, ran = side_by_side_figures(found, Path("page.html")).cautions
+    assert "measured on different devices: Imaginary GPU (A); Other GPU (B)" in timed
+    assert "ran on different devices: Imaginary GPU (A); Other GPU (B)" in ran
+    text = page(found, side_by_side_figures(found, Path("page.html")))
+    assert "The search files are alike." in text
+    assert ">step time measured on</td>" in text
+
+
+def test_trainings_longer_than_trials_are_said_and_of_other_lengths_not_compared(tmp_path: Path) -> None:
+    for name, epochs in (("a", 12), ("b", 12), ("c", 15)):
+        rows = make(tmp_path / name, 30, finalists={"count": 2, "repeats": 2, "epochs": epochs})
+        for row in rows:
+            row |= {"purpose": "finalist", "epochs": epochs} if row["purpose"] == "repeat" else {}
+        write_rows(tmp_path / name / "trials.parquet", rows)
+    found = read(tmp_path, "a", "b", "c")
+    assert [side.label for side in found.sides] == ["A1", "A2", "B"]
+    figures = side_by_side_figures(found, Path("page.html"))
+    assert all(run.winner is not None and run.winner.is_longer for run in figures.runs)
+    assert ", 12 epochs" in page(found, figures)
+    assert not [line for line in figures.differences if "finalist" in line.measure]
+    assert any("Finalists were trained for different numbers" in words for words in figures.cautions)
+
+
 def test_only_settings_that_differ_are_listed() -> None:
     one = {"seed": 0, "space": {"stages": [{"layers": 1}, {"layers": 2}]}, "budget": {"trials": 5}}
     other = {"seed": 0, "space": {"stages": [{"layers": 1}, {"layers": 3}]}, "budget": {"epochs": 7}}
