@@ -131,7 +131,8 @@ def sure_section(found: Sides, figures: SideBySideFigures) -> Markup:
             "Intervals are Welch's, each of one difference alone; sure is what Holm's correction over all "
             "tested ones leaves, so that one false “sure” or more comes with a probability of at most "
             f"{percent(figures.significance).replace(' ', NO_BREAK)}. The best reward of many trials is "
-            "too high by luck, on every side; the finalists' trainings leave out the trials that selected them.",
+            "too high by luck, on every side; the finalists' trainings leave out the trials that selected "
+            "them.",
             class_="soft",
         )
     )
