@@ -1,5 +1,6 @@
 """Intervals of figures: of shares, of means and their differences, and of any figure by resampling."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -52,15 +53,32 @@ def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
     if min(len(first), len(second)) < 2:
         value = float(first.mean() - second.mean()) if len(first) and len(second) else np.nan
         return Estimate(value, np.nan, np.nan)
-    value = float(first.mean() - second.mean())
+    value, error, freedom = _welch(first, second)
+    half = student_t(freedom) * error if error else 0.0
+    return Estimate(value, value - half, value + half)
+
+
+def welch_p_value(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Probability of means so far apart, or farther, where there is no difference (Welch's test, two-sided).
+
+    None where nothing tells how values vary: fewer than two on a side, or all alike on both.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    value, error, freedom = _welch(first, second)
+    return float(2 * scipy.special.stdtr(freedom, -abs(value) / error)) if error else None
+
+
+def _welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """Difference of two means, its standard error, and the degrees of freedom of Welch and Satterthwaite."""
     parts = [float(x.var(ddof=1)) / len(x) for x in (first, second)]
     total = sum(parts)  # variance of the difference
+    value = float(first.mean() - second.mean())
     if total == 0:
-        return Estimate(value, value, value)
-    # Welch and Satterthwaite: the degrees of freedom of two variances that may differ.
+        return value, 0.0, math.inf
+    # The degrees of freedom of two variances that may differ.
     freedom = total**2 / sum(p**2 / (len(x) - 1) for p, x in zip(parts, (first, second), strict=True))
-    half = student_t(freedom) * float(np.sqrt(total))
-    return Estimate(value, value - half, value + half)
+    return value, math.sqrt(total), freedom
 
 
 def resampled(figure: Callable[[np.ndarray], float], count: int) -> Estimate:

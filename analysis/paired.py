@@ -39,7 +39,7 @@ def paired_differences(
     """
     values = [np.array([own[key] - first[key] for key in first if key in own]) for own in others]
     p_values = [_p_value(each) for each in values]
-    sure = _holm(p_values)
+    sure = holm(p_values)
     return [
         PairedDifference(mean_of_seeds(each), len(each), p_value, is_sure)
         for each, p_value, is_sure in zip(values, p_values, sure, strict=True)
@@ -70,8 +70,11 @@ def _p_value(differences: np.ndarray) -> float | None:
     return float(2 * scipy.special.stdtr(count - 1, -abs(float(differences.mean())) / error))
 
 
-def _holm(p_values: Sequence[float | None]) -> list[bool]:
-    """Rejected hypotheses: ascending p-values, each at SURE over the number left, until one is kept."""
+def holm(p_values: Sequence[float | None]) -> list[bool]:
+    """Rejected hypotheses: ascending p-values, each at SURE over the number left, until one is kept.
+
+    None is a comparison that nothing was tested of; it is not rejected, and counts among all of them.
+    """
     known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     rejected = [False] * len(p_values)
     for rank, (p, i) in enumerate(known):

@@ -1,8 +1,13 @@
 """Several runs side by side: strategies or spaces at equal budgets, with intervals over runs."""
 
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
 import pandas as pd
 
-from analysis.intervals import Estimate, difference, mean
+from analysis.frame import floats
+from analysis.intervals import Estimate, difference, half_width, mean
 from analysis.progress import front_volume, progress
 
 
@@ -51,3 +56,31 @@ def compare_groups(compared: pd.DataFrame, *, by: str = "strategy", of: str = "b
         lines.append((name, len(groups[name]), *found, *lead))
     names = [by, "runs", "mean", "low", "high", "lead", "lead_low", "lead_high"]
     return pd.DataFrame(lines, columns=names)
+
+
+def best_at(
+    curve: pd.DataFrame, places: np.ndarray, *, by: Literal["trials", "device_seconds"]
+) -> np.ndarray:
+    """The best reward that a run had found at each place, (n); NaN before the first completed trial.
+
+    Args:
+        curve: of `progress`.
+        places: (n) numbers of trials, or device-seconds; beyond the run's end its last value holds.
+    """
+    if curve.empty:
+        return np.full(len(places), np.nan)
+    # The last trial that had ended by then: the best so far is a step function.
+    ended = np.searchsorted(floats(curve, by), places, side="right") - 1
+    return np.where(ended >= 0, floats(curve, "best")[np.maximum(ended, 0)], np.nan)
+
+
+def mean_curve(
+    curves: Sequence[pd.DataFrame], places: np.ndarray, *, by: Literal["trials", "device_seconds"]
+) -> pd.DataFrame:
+    """The mean over runs of the best reward so far, with Student's 95 % interval over runs.
+
+    Columns: place, mean, low, high (the interval is NaN of one run; all are NaN where a run has none yet).
+    """
+    values = np.stack([best_at(curve, places, by=by) for curve in curves])  # (runs, places)
+    middle, half = values.mean(axis=0), half_width(values)
+    return pd.DataFrame({"place": places, "mean": middle, "low": middle - half, "high": middle + half})

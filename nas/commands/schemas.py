@@ -24,6 +24,7 @@ from nas.measuring.figures import PrintedNetworks
 from nas.measuring.retarget import PrintedTrials
 from nas.measuring.table_figures import PrintedTable
 from nas.report.live_server import Served
+from nas.report.side_by_side.figures import SideBySideFigures
 from nas.results.audit import AuditFigures, TooFewAudited
 from nas.results.run_list import RunList
 from nas.results.status import RunStatus
@@ -72,7 +73,7 @@ PRINTED: dict[str, tuple[int, Any]] = {
     "evaluate": (1, EvaluationFigures),
     "predict": (1, PredictedFolder),
     "verify": (1, Verdict),
-    "report": (1, WrittenReport),
+    "report": (2, WrittenReport | SideBySideFigures),
     "audit": (1, AuditFigures | TooFewAudited),
     "doctor": (1, Examination),
     "schema": (1, SchemaList),

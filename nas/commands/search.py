@@ -180,6 +180,7 @@ def launch_search(
     from search_spaces.settings.yaml_files import to_mapping
     from trials.images.sources import source_words
     from trials.log.disk_wait import Patience
+    from trials.log.file_names import BEST_FILE, REPORT_FILE
     from trials.log.store import RunStore
 
     config = read_search_config(file, overrides=overrides)
@@ -209,30 +210,34 @@ def launch_search(
         f"{images.resolution} px, {len(images.minival):,} more for minival\n"
         f"           {exportable_words(exportable(config.space))}"
     )
-    with (
-        named(),
-        loggers,
-        LiveView(
-            console,
-            config.budget,
-            objective=config.objective,
-            finalists=config.finalists.trainings if config.finalists else 0,
-            finalist_epochs=config.finalist_epochs,
-        ) as view,
-        StopRequest(grace=grace, say=view.say) as stop,
-    ):
+    with loggers:
+        with (
+            named(),
+            LiveView(
+                console,
+                config.budget,
+                objective=config.objective,
+                finalists=config.finalists.trainings if config.finalists else 0,
+                finalist_epochs=config.finalist_epochs,
+            ) as view,
+            StopRequest(grace=grace, say=view.say) as stop,
+        ):
 
-        def show(event: "SearchEvent") -> None:
-            if isinstance(event, Begun):  # everything has been checked
-                view.say(searching)
-            view.show(event)
-            loggers.show(event)
+            def show(event: "SearchEvent") -> None:
+                if isinstance(event, Begun):  # everything has been checked
+                    view.say(searching)
+                view.show(event)
+                loggers.show(event)
 
-        patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
-        open_run = partial(RunStore, patience=patience, shared=shared)
-        with continuable(folder):
-            result = run_search(config, folder, execute=execute, on_event=show, open_run=open_run, stop=stop)
-    report_after_search(folder, console)
+            patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
+            open_run = partial(RunStore, patience=patience, shared=shared)
+            with continuable(folder):
+                result = run_search(
+                    config, folder, execute=execute, on_event=show, open_run=open_run, stop=stop
+                )
+        report_after_search(folder, console)
+        for note in loggers.attach(folder / BEST_FILE, folder / REPORT_FILE):
+            console.print(note, soft_wrap=True)
     return result
 
 

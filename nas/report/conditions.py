@@ -59,7 +59,7 @@ def searched_section(facts: RunFacts) -> Markup:
 def conditions_section(facts: RunFacts) -> Markup:
     """Devices, precision, sizes; what differs between rows is said."""
     rows = searched(facts.trials)
-    lines = [(words, _values(rows[name])) for name, words in CONDITIONS.items()]
+    lines = [(words, values_in_words(rows[name])) for name, words in CONDITIONS.items()]
     for last in facts.environments[-1:]:
         names = ("host", "platform", "python", "cuda", "cpu")
         lines += [(name, value) for name in names if (value := getattr(last, name)) is not None]
@@ -67,7 +67,7 @@ def conditions_section(facts: RunFacts) -> Markup:
     return table(("", ""), [line for line in lines if line[1]], left=2)
 
 
-def _values(column: pd.Series) -> str:
+def values_in_words(column: pd.Series) -> str:
     """The column's value, or how many it has."""
     found = column.dropna().value_counts()
     if found.empty:

@@ -1,7 +1,7 @@
 """Facts of a run that its report is written from: configuration, rows, environments; and words for them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any, cast
@@ -93,14 +93,20 @@ def changed_terms(words: Sequence[str], *, recorded: Iterable[str] = ()) -> dict
     return {**zeros, **(parsed_terms(parts, recorded=recorded) or {})}
 
 
-def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: str | None = None) -> RunFacts:
-    """The facts of a run, on request with other exponents or with the step times of another device.
+def read_facts(
+    run: Path,
+    *,
+    terms: Mapping[str, float] | None = None,
+    device: str | None = None,
+    objective: Objective | None = None,
+) -> RunFacts:
+    """The facts of a run, on request by other exponents, step times of another device, another objective.
 
     Raises:
         ConfigError: no run, nothing finished, a damaged file, nothing measured on that device, or a term of
             the reward that cannot be computed here.
     """
-    config = recorded_config(run)
+    config = recorded = recorded_config(run)
     trials = _rows(run)
     # Rewards of the search's own terms stay as they were recorded: a report shows what the search saw.
     changed = []
@@ -108,7 +114,10 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         trials = _on_device(run, trials, device)
         changed.append(f"step times on {device}")
     used = {**config.reward, **(terms or {})}
-    if used != config.reward:
+    if objective is not None and objective != config.objective:
+        config = replace(config, objective=objective)
+        trials = trials.assign(objective=objective)
+    if used != config.reward or config.objective != recorded.objective:
         changed.append(f"reward {formula(used, config.objective)}")
     if changed:
         trials = _reranked(run, trials, used)

@@ -15,6 +15,7 @@ from nas.report.axes import HEIGHT, key, label_at, picture, x_axis, x_scale, y_a
 from nas.report.diagram import stage_diagram
 from nas.report.facts import RunFacts, architecture_words, formula_markup
 from nas.report.markup import Markup, figure, join, table, tag
+from nas.report.networks import panel
 from nas.report.shown_rows import ShownTrial, shown_rows
 from trials.objective import ACCURACY, in_words
 
@@ -115,7 +116,8 @@ def front_section(facts: RunFacts) -> Markup:
     pictures = [
         figure(
             _scatter(facts, rows, front, name),
-            f"{captions[name]} Rings are the Pareto front of {objective}, step time and parameters.{apart}",
+            f"{captions[name]} Rings are the Pareto front of {objective}, step time and parameters. Choose a "
+            f"mark to see its network, curves and YAML.{apart}",
         )
         for name in AXES
     ]
@@ -138,6 +140,7 @@ def front_section(facts: RunFacts) -> Markup:
     return join(
         [
             tag("div", *pictures, class_="figures"),
+            panel(class_="of-mark", is_hidden=True),
             tag("p", f"{more} trials of the Pareto front:", class_="soft"),
             listing,
         ]
@@ -160,17 +163,20 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
             continue
         colour = "c0" if row.purpose == "baseline" else "c1"
         place = {"cx": x(getattr(row, name) * factor), "cy": y(row.objective_value)}
-        parts.append(tag("circle", tag("title", row.words), class_=f"dot {colour}", r=2.6, **place))
+        marks = {**place, "data_mark": row.trial_id}
+        parts.append(tag("circle", tag("title", row.words), class_=f"dot {colour}", r=2.6, **marks))
     for row in shown_rows(ShownTrial, front):
         if row.objective_value >= y.low:
             words = f"{row.words}\n{architecture_words(row.architecture)}"
             place = {"cx": x(getattr(row, name) * factor), "cy": y(row.objective_value)}
-            parts.append(tag("circle", tag("title", words), class_="ring c3", r=4.2, tabindex=0, **place))
+            marks = {**place, "tabindex": 0, "data_mark": row.trial_id}
+            parts.append(tag("circle", tag("title", words), class_="ring c3", r=4.2, **marks))
     if facts.winner is not None:
         place = {"cx": x(getattr(facts.winner, name) * factor), "cy": y(facts.winner.objective_value)}
         words = f"the winner, trial {facts.winner.trial_id}\n"
         words += architecture_words(facts.winner.architecture)
-        parts.append(tag("circle", tag("title", words), class_="winner c2", r=6.5, tabindex=0, **place))
+        marks = {**place, "tabindex": 0, "data_mark": facts.winner.trial_id}
+        parts.append(tag("circle", tag("title", words), class_="winner c2", r=6.5, **marks))
         parts.append(label_at("winner", place["cx"], max(place["cy"] - 10, 38.0), class_="c2"))
     parts.append(key(("dot c0", "uniform"), ("dot c1", "proposed"), ("ring c3", "front"), at=190.0))
     return picture(*parts, label=f"{objective} against {AXES[name]}, a point for each trial", height=HEIGHT)

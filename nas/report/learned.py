@@ -24,6 +24,7 @@ from nas.report.axes import (
     y_axis,
 )
 from nas.report.facts import RunFacts
+from nas.report.importances import FIELD_NAMES, importances
 from nas.report.markup import Markup, details, figure, join, table, tag
 from nas.report.shown_rows import ShownOption, shown_rows
 from search_spaces.networks.ops import FUSED, op_facts
@@ -32,19 +33,6 @@ ROW = 21.0
 GRID = 25
 COLOURS = 7  # of the most frequent winners; all others share one
 FARTHEST = -0.3
-FIELD_NAMES = {
-    "op": "op",
-    "kernel_size": "kernel",
-    "stride": "stride",
-    "expansion_ratio": "expansion",
-    "channels": "channels",
-    "layers": "layers",
-    "se_ratio": "squeeze",
-    "activation": "activation",
-    "start_kernel_size": "start kernel",
-    "stem_channels": "stem channels",
-    "head_channels": "head channels",
-}
 
 
 def learned_section(facts: RunFacts) -> Markup:
@@ -76,6 +64,8 @@ def learned_section(facts: RunFacts) -> Markup:
             f"reward with the option less the mean of its decision ({how}).",
         )
     )
+    if (drawn := importances(facts)) is not None:
+        pictures.append(drawn)
     return join([tag("div", *pictures, class_="figures"), _all_choices(options)])
 
 

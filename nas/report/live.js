@@ -14,7 +14,9 @@
     if (!element || element === document.body) return null;
     if (element.dataset.trial) return '[data-trial="' + element.dataset.trial + '"]';
     if (element.dataset.name) return '[data-kind="' + element.dataset.kind + '"][data-name="' + element.dataset.name + '"]';
-    var kind = [".device", ".reset", ".copy"].find(function (name) { return element.matches(name); });
+    if (element.dataset.mark) return '[tabindex][data-mark="' + element.dataset.mark + '"]';
+    if (element.dataset.copies) return (element.closest(".of-mark") ? ".of-mark" : ".live") + ' [data-copies="' + element.dataset.copies + '"]';
+    var kind = [".device", ".reset", "canvas"].find(function (name) { return element.matches(name); });
     return kind || null;
   }
   function summaries(parts) {

@@ -57,10 +57,18 @@ def write_report(
         refuse_other_kind(output, beginning=BEGINNING, kind="report (a page of HTML)")
     facts = read_facts(run, terms=terms, device=device)
     path = output or run / (REPORT_FILE if facts.changed is None else other_name(terms, device))
-    text = page(facts)
+    write_page(path, page(facts))
+    return path
+
+
+def write_page(path: Path, text: str) -> None:
+    """Writes a whole page with a seal at its end.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     with writing(path):
         files_of(path.parent).write(path, sealed(f"{text}<!-- {OPEN_SEAL} -->\n".encode()))
-    return path
 
 
 def report_after_search(run: Path, console: Console) -> None:
@@ -114,7 +122,7 @@ def _head(facts: RunFacts) -> Markup:
     when = f"; last trial {ends.max():%Y-%m-%d %H:%M} UTC" if len(ends) else ""
     lines = [
         tag("h1", facts.name),
-        tag("p", f"Training-aware architecture search{when}; written {_now()}.", class_="soft"),
+        tag("p", f"Training-aware architecture search{when}; written {written_at()}.", class_="soft"),
     ]
     if facts.changed:
         own = tag("strong", f"Under another trade-off than the search's own: {facts.changed}.")
@@ -122,5 +130,6 @@ def _head(facts: RunFacts) -> Markup:
     return tag("header", *lines)
 
 
-def _now() -> str:
+def written_at() -> str:
+    """The time at which a page is written, as it says."""
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"

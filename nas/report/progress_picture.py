@@ -28,7 +28,7 @@ def progress_section(facts: RunFacts) -> Markup:
     curve, band = progress(facts.trials), random_band(facts.trials)
     if curve["best"].notna().sum() == 0:
         return tag("p", "No trial has completed yet.")
-    hours, unit = _time_unit(float(curve["device_seconds"].iloc[-1]))
+    hours, unit = time_unit(float(curve["device_seconds"].iloc[-1]))
     pictures = [
         figure(
             _curve(curve, band, "trials", 1.0, LABELS["trials"]),
@@ -60,7 +60,8 @@ def _words(curve: pd.DataFrame, band: pd.DataFrame) -> str:
     )
 
 
-def _time_unit(seconds: float) -> tuple[float, str]:
+def time_unit(seconds: float) -> tuple[float, str]:
+    """The factor from seconds to the unit in which so long a time reads well, and its name."""
     if seconds > 2 * 3600:
         return 1 / 3600, "hours"
     return (1 / 60, "minutes") if seconds > 180 else (1.0, "seconds")
@@ -85,7 +86,7 @@ def _curve(curve: pd.DataFrame, band: pd.DataFrame, by: str, factor: float, labe
     # Random search's band below the curve of the best so far.
     if len(band) > 1:
         parts.append(_band(band, x, y, by, factor))
-    line = _steps([x(place) for place in places], [y(value) for value in best])
+    line = steps([x(place) for place in places], [y(value) for value in best])
     parts.append(tag("path", class_="curve c2", d=line))
     parts += _labels(x, y, best, places, band, factor, by)
     return picture(*parts, label=f"best reward so far against {label}", height=HEIGHT)
@@ -115,7 +116,7 @@ def _labels(
     return labels
 
 
-def _steps(x: list[float], y: list[float]) -> str:
+def steps(x: list[float], y: list[float]) -> str:
     """A path that moves up only where the value does."""
     path, last = "", float("nan")
     for across, down in zip(x, y, strict=True):
@@ -126,4 +127,4 @@ def _steps(x: list[float], y: list[float]) -> str:
         elif down != last:
             path += f"H{across:.1f}V{down:.1f}"
         last = down
-    return f"{path}H{x[-1]:.1f}"
+    return f"{path}H{x[-1]:.1f}" if path else ""

@@ -11,7 +11,8 @@ function startSliders() {
   if (!live) return;
   var data = JSON.parse(section.querySelector('script[type="application/json"]').textContent);
   var count = data.trial.length;
-  var SVG = "http://www.w3.org/2000/svg", WIDTH = 440;
+  var WIDTH = 440, networks = networksOf(data), panel = live.querySelector(".network");
+  var mark = document.querySelector(".network.of-mark");  // the network of a mark in the pictures of the front
   function all(selector) { return Array.from(live.querySelectorAll(selector)); }
   function one(selector) { return live.querySelector(selector); }
   function element(name, text, kind) {
@@ -25,7 +26,7 @@ function startSliders() {
     var exponents = {};
     data.terms.forEach(function (term) { exponents[term.name] = term.exponent; });
     return {exponents: exponents, limits: {step_time_ratio: null, params: null, objective: null},
-            device: null, chosen: null};
+            device: null, chosen: null, mark: null};
   }
   /* Exponents by term, limits by quantity (null: none), the name of a device, the number of a trial. */
   var state = slidersState = slidersState || own();
@@ -65,6 +66,12 @@ function startSliders() {
       total += exponents[t] * (t === stepTerm ? Math.log(steps[i]) : logs[t][i]);
     }
     return total;
+  }
+  /* By the trade-off that the page was written under, wherever the sliders are. */
+  function writtenReward(i) {
+    return Math.exp(data.terms.reduce(function (total, term, t) {
+      return term.exponent === 0 ? total : total + term.exponent * logs[t][i];
+    }, logObjective[i]));
   }
 
   function front(within) {
@@ -150,58 +157,31 @@ function startSliders() {
     var words = exponents.map(function (value, t) { return data.terms[t].name + "=" + Number(value.toFixed(4)); });
     var at = device === null ? data.options : " --device " + data.devices[device].option;
     var lines = ["nas report " + data.run + " --reward " + words.join(",") + at];
-    if (best !== undefined) {
-      var trial = data.trial[best];
-      lines.push("nas export " + data.run + " --trial " + trial + " -o trial" + trial + ".yaml");
-    }
+    if (best !== undefined) lines.push(exportCommand(best));
     return lines.join("\n");
+  }
+  function exportCommand(i) {
+    return "nas export " + data.run + " --trial " + data.trial[i] + " -o trial" + data.trial[i] + ".yaml";
   }
   function cells(row, values, kinds) {
     values.forEach(function (value, c) { row.appendChild(element("td", value, kinds && kinds[c])); });
     return row;
   }
-  function stagesOf(i) {
-    var rows = document.createDocumentFragment();
-    data.architecture[i].forEach(function (index, s) {
-      var stage = data.stages[index], other = data.stages[data.reference[s]] || [];
-      var row = cells(element("tr"), [s + 1]);
-      if (!stage[6]) {
-        rows.appendChild(cells(row, ["absent", "", "", "", "", "", ""]));
-        return;
-      }
-      for (var c = 0; c < 6; c++) {
-        row.appendChild(element("td", stage[c], stage[c] === other[c] ? "" : "changed"));
-      }
-      var blocks = element("td", undefined, stage[6] === other[6] ? "blocks" : "blocks changed");
-      blocks.appendChild(element("span", "■".repeat(Math.min(stage[6], 8)), stage[7] ? "full" : "depthwise"));
-      blocks.appendChild(document.createTextNode(" ×" + stage[6]));
-      row.appendChild(blocks);
-      rows.appendChild(row);
-    });
-    return rows;
-  }
-  function curveOf(i) {
-    var curve = data.curves[i] || [];
-    if (curve.length < 2) return document.createTextNode("");
-    var low = Math.min.apply(null, curve), high = Math.max.apply(null, curve), span = high - low || 1;
-    var svg = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline");
-    svg.setAttribute("viewBox", "0 0 440 70");
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", data.objective_words + " on minival by epoch");
-    line.setAttribute("class", "curve c1");
-    line.setAttribute("points", curve.map(function (value, e) {
-      return (4 + 300 * e / (curve.length - 1)).toFixed(1) + "," + (60 - 50 * (value - low) / span).toFixed(1);
-    }).join(" "));
-    var words = document.createElementNS(SVG, "text");
-    words.setAttribute("x", 312);
-    words.setAttribute("y", 20);
-    words.textContent = "epoch " + curve.length + ": " + number(curve[curve.length - 1], 4);
-    svg.append(line, words);
-    return svg;
-  }
   function figures(i) {
     return [number(data.objective[i], 4), number(steps[i], 2) + "×", size(data.params[i]),
             number(Math.exp(logReward(i)), 4)];
+  }
+  function inWords(f) {
+    return data.objective_words + " " + f[0] + ", step time " + f[1] + ", " + f[2] + " parameters, reward " + f[3];
+  }
+  /* A mark in the pictures of the front, under the trade-off that the page was written under. */
+  function showMark() {
+    var i = data.trial.indexOf(state.mark);
+    mark.hidden = i < 0;
+    if (i < 0) return;
+    var words = inWords([number(data.objective[i], 4), number(data.step_time_ratio[i], 2) + "×", size(data.params[i]),
+                         number(writtenReward(i), 4)]);
+    networks.show(mark, i, "Trial " + data.trial[i] + ", " + words, words, exportCommand(i));
   }
   function choose(i) {
     chosen = i;
@@ -220,18 +200,12 @@ function startSliders() {
     var best = order[0], shown = chosen === null ? best : chosen;
     one(".count").textContent = within.length + " of " + count + " trials are within the limits";
     draw(within, rings, best);
-    var who = one(".who"), table = one(".stages tbody"), curve = one(".curve-place");
-    one(".commands").textContent = command(shown);
     if (shown === undefined) {
-      who.textContent = "No trial is within these limits";
-      table.replaceChildren();
-      curve.replaceChildren();
+      networks.show(panel, undefined, "No trial is within these limits", "", command());
     } else {
       var f = figures(shown);
-      who.textContent = (shown === best ? "The best: trial " : "Trial ") + data.trial[shown] + ", " + data.objective_words + " " + f[0] +
-        ", step time " + f[1] + ", " + f[2] + " parameters, reward " + f[3];
-      table.replaceChildren(stagesOf(shown));
-      curve.replaceChildren(curveOf(shown));
+      networks.show(panel, shown, (shown === best ? "The best: trial " : "Trial ") + data.trial[shown] + ", " +
+        inWords(f), inWords(f), command(shown));
     }
     var rows = order.slice(0, 10).map(function (i) {
       var row = element("tr"), name = element("td"), button = element("button", "trial " + data.trial[i], "link");
@@ -346,20 +320,6 @@ function startSliders() {
     soon();
   });
   one("form").addEventListener("submit", function (event) { event.preventDefault(); });
-  one(".copy").addEventListener("click", function (event) {
-    var button = event.target, text = one(".commands").textContent;
-    function said(words) { button.textContent = words; }
-    if (navigator.clipboard) {
-      navigator.clipboard.writeText(text).then(function () { said("copied"); }, select_);
-    } else {
-      select_();
-    }
-    function select_() {
-      getSelection().selectAllChildren(one(".commands"));
-      said("selected: copy with Ctrl+C");
-    }
-    setTimeout(function () { said("copy the commands"); }, 3000);
-  });
   canvases.forEach(function (drawn) {
     drawn.canvas.addEventListener("click", function (event) {
       var box = drawn.canvas.getBoundingClientRect(), factor = WIDTH / box.width;
@@ -371,7 +331,35 @@ function startSliders() {
       });
       choose(nearest);
     });
+    drawn.canvas.addEventListener("keydown", function (event) {
+      var step = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1}[event.key];
+      if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      /* Left and right: along the front in this picture; up and down: through the ranking. */
+      var within = eligible(), along = event.key === "ArrowLeft" || event.key === "ArrowRight";
+      var order = along ? front(within).sort(function (a, b) { return drawn.x[a] - drawn.x[b]; })
+        : within.sort(function (a, b) { return logReward(b) - logReward(a) || a - b; });
+      var at = order.indexOf(chosen);
+      if (order.length) choose(order[at < 0 ? 0 : Math.min(Math.max(at + step, 0), order.length - 1)]);
+    });
   });
+  if (mark) {
+    document.querySelectorAll("[data-mark]").forEach(function (each) {
+      function take() {
+        state.mark = Number(each.dataset.mark);
+        showMark();
+      }
+      each.classList.add("leads");
+      if (each.hasAttribute("tabindex")) each.setAttribute("role", "button");
+      each.addEventListener("click", take);
+      each.addEventListener("keydown", function (event) {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        take();
+      });
+    });
+    showMark();
+  }
   redrawSliders = update;
 
   section.querySelector(".without").hidden = true;

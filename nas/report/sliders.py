@@ -19,16 +19,14 @@ import pandas as pd
 from analysis.frame import floats, objective_values
 from analysis.pictures import on_minival
 from analysis.ranking import ratio, searched
-from analysis.stages import stages_of
 from nas.measuring.retarget import ratios_by_device
 from nas.report.axes import HEIGHT, WIDTH, Scale, picture, x_axis, x_scale, y_axis, y_scale
-from nas.report.diagram import kernel_picture
 from nas.report.facts import TERM_NAMES, RunFacts
 from nas.report.front import AXES, focused
 from nas.report.markup import Markup, tag
-from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.networks.ops import OWN, activation_words, op_facts
-from search_spaces.networks.stage_fields import ABSENT, SILU
+from nas.report.networks import curves_of, numbered_networks, panel
+from nas.report.networks import script as networks_script
+from search_spaces.settings.sentences import one_line
 from trials.objective import CURVES, in_words
 from trials.reward import WEIGHTED_PRODUCT, Reward
 
@@ -38,11 +36,8 @@ OFFERED = ("step_time_ratio", "params", "macs")  # exponents to choose, besides 
 LIMITS = {"step_time_ratio": "step time at most", "params": "parameters at most", OBJECTIVE: "at least"}
 STEP = 0.005  # of an exponent's slider
 STEEPEST = -0.5  # exponent of a slider's end, unless the search's own is beyond
-NUMBERS = ("kernel_size", "stride", "expansion_ratio", "channels", "layers")  # fields of a stage
-Cells = tuple[str | int | bool, ...]
 LIMIT_STEPS = 200  # of a limit's slider
 DIGITS = 7  # significant ones of what is measured
-MOST_CURVES = 3_000  # trials whose accuracies by epoch the page holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +90,7 @@ def sliders_section(facts: RunFacts) -> Markup:
             _controls(terms, numbers["devices"], words),
             tag("p", tag("span", class_="count", aria_live="polite"), _decided(facts), class_="soft"),
             tag("div", *plots, class_="figures"),
-            tag("div", _chosen(), _best(words), class_="figures"),
+            tag("div", panel(), _best(words), class_="figures"),
             class_="live",
             hidden="hidden",
         ),
@@ -126,9 +121,11 @@ def _terms(facts: RunFacts) -> Iterable[_Term]:
 
 def _numbers(facts: RunFacts, trials: pd.DataFrame, terms: list[_Term]) -> dict[str, Any]:
     """The trials column by column, their stages once each, and the words of commands."""
-    stages, rows, reference = _numbered_stages(trials, facts.config.space.reference)
+    networks = numbered_networks(trials, facts.config.space.reference)
     devices = {} if facts.device else ratios_by_device(facts.folder)
-    curves = trials[CURVES[facts.config.objective]].tolist() if len(trials) <= MOST_CURVES else []
+    columns = {CURVES[facts.config.objective]: on_minival(in_words(facts.config.objective))}
+    columns |= {"train_loss": "training loss"}
+    curves = zip(columns.values(), curves_of(trials, columns), strict=True)
     return {
         "terms": [asdict(term) for term in terms],
         "ratios": [_short(ratio(trials, term.name)) for term in terms],
@@ -137,31 +134,18 @@ def _numbers(facts: RunFacts, trials: pd.DataFrame, terms: list[_Term]) -> dict[
         "objective_words": in_words(facts.config.objective),
         "step_time_ratio": _short(floats(trials, "step_time_ratio")),
         "params": trials["params"].astype(int).tolist(),
-        "stages": stages,
-        "architecture": rows,
-        "reference": reference,
-        "curves": [_short(np.asarray(curve, dtype=float)) if _is_curve(curve) else [] for curve in curves],
+        "stages": networks.cells,
+        "lines": networks.lines,
+        "architecture": networks.stages,
+        "outsides": networks.outsides,
+        "outside": networks.outside,
+        "reference": networks.reference,
+        "curves": [{"words": words, "values": values} for words, values in curves],
         "devices": [_device(name, trials["architecture_id"].map(ratios)) for name, ratios in devices.items()],
         "run": facts.typed,
+        "name": one_line(facts.name),
         "options": f" --device {quote(facts.device)}" if facts.device else "",
     }
-
-
-def _numbered_stages(
-    trials: pd.DataFrame, reference: Architecture
-) -> tuple[list[Cells], list[list[int]], list[int]]:
-    """Every stage that occurs, and the numbers of each trial's stages and of the reference's."""
-    frame = stages_of(trials)
-    fields = list(frame.columns.drop(["run", "trial_id", "stage"]))
-    numbers = frame.groupby(fields, sort=False).ngroup().to_numpy()
-    different = frame[fields].drop_duplicates().astype(object)  # in the order of their numbers
-    rows = different.itertuples(index=False, name=None)
-    stages = [_cells(**dict(zip(fields, row, strict=True))) for row in rows]
-    of_reference = [cells_of(stage) for stage in reference.stages]
-    stages += [cells for cells in of_reference if cells not in stages]
-    begins = np.flatnonzero(frame["stage"] == 1)[1:]
-    by_trial = [part.tolist() for part in np.split(numbers, begins)]
-    return stages, by_trial, [stages.index(cells) for cells in of_reference]
 
 
 def _device(name: str, ratios: pd.Series) -> dict[str, Any]:
@@ -175,46 +159,9 @@ def _device(name: str, ratios: pd.Series) -> dict[str, Any]:
     }
 
 
-def _is_curve(value: Any) -> bool:
-    is_list = value is not None and not np.isscalar(value) and len(value) > 0
-    return is_list and bool(np.isfinite(np.asarray(value, dtype=float)).all())
-
-
 def _short(values: np.ndarray) -> list[float]:
     """The values with as many digits as a measurement has, so that ten thousand trials stay a small page."""
     return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
-
-
-def cells_of(stage: Stage) -> Cells:
-    """A stage as the page shows it."""
-    own = {field: getattr(stage, field) for field in ("op", *NUMBERS, "se_ratio", "start_kernel_size")}
-    return _cells(**own, activation=activation_words(stage.op, stage.activation))
-
-
-def _cells(
-    *,
-    op: str,
-    kernel_size: int,
-    stride: int,
-    expansion_ratio: float,
-    channels: int,
-    layers: int,
-    se_ratio: float,
-    activation: str = SILU,
-    start_kernel_size: int = ABSENT,
-) -> Cells:
-    """A stage as the page shows it: words of its columns, number of layers, whether the op mixes channels."""
-    facts = op_facts(op)
-    return (
-        facts.name if activation in (SILU, OWN) else f"{facts.name} {activation}",
-        kernel_picture(kernel_size, start_kernel_size),
-        stride,
-        f"{expansion_ratio:g}",
-        channels,
-        f"{se_ratio:g}" if se_ratio else "–",
-        layers,
-        facts.has_full_convolution,
-    )
 
 
 def _embedded(numbers: dict[str, Any]) -> Markup:
@@ -280,25 +227,14 @@ def _plot(name: str, x: Scale, y: Scale, objective: str) -> Markup:
     """The axes; the script draws the trials on the canvas above them."""
     axes = picture(x_axis(x, AXES[name]), y_axis(y, on_minival(objective)), label=f"axes: {AXES[name]}")
     canvas = tag(
-        "canvas", width=int(2 * WIDTH), height=int(2 * HEIGHT), role="img",
+        "canvas", tabindex=0, width=int(2 * WIDTH), height=int(2 * HEIGHT), role="img",
         aria_label=f"{objective} against {AXES[name]}, a point for each trial; the table below has the best",
     )  # fmt: skip
-    caption = "Rings: Pareto front within the limits. Choose a point to see its network."
-    return tag("figure", tag("div", axes, canvas, class_="plot"), tag("figcaption", caption))
-
-
-def _chosen() -> Markup:
-    """Places of one network: figures, stages, curve, commands."""
-    heads = ("", "op", "kernel", "stride", "exp.", "chan.", "SE", "layers")
-    stages = tag("table", tag("thead", tag("tr", *(tag("th", head) for head in heads))), tag("tbody"))
-    return tag(
-        "div",
-        tag("h3", class_="who", aria_live="polite"),
-        tag("div", stages, class_="scroll stages"),
-        tag("div", class_="curve-place"),
-        tag("pre", class_="commands"),
-        tag("button", "copy the commands", type="button", class_="copy"),
+    caption = (
+        "Rings: Pareto front within the limits. Choose a point to see its network; with the keyboard, left "
+        "and right go along the front, up and down through the ranking."
     )
+    return tag("figure", tag("div", axes, canvas, class_="plot"), tag("figcaption", caption))
 
 
 def _decided(facts: RunFacts) -> str:
@@ -324,5 +260,5 @@ def _best(objective: str) -> Markup:
 
 
 def script() -> Markup:
-    """The script of the sliders."""
-    return Markup(SCRIPT.read_text(encoding="utf-8"))
+    """The script of the sliders, and of the networks that they show."""
+    return Markup(networks_script() + SCRIPT.read_text(encoding="utf-8"))

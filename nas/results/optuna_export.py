@@ -106,12 +106,18 @@ def _sqlite_file(storage: str) -> Path | None:
 
 def frozen_trials(rows: Sequence[TrialRow], space: SearchSpace) -> list[FrozenTrial]:
     """Rows as finished trials: decisions by stage and name, the reward as value, the objective by epoch."""
-    names = [f"{decision.stage + 1}. {decision.field}" for decision in space.decisions]
-    distributions = {
-        name: CategoricalDistribution([_plain(option) for option in decision.options])
-        for name, decision in zip(names, space.decisions, strict=True)
-    }
+    distributions = decision_distributions(space)
     return [_frozen(number, row, distributions) for number, row in enumerate(rows)]
+
+
+def decision_distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
+    """The decisions of a space in their order, by stage and name, with their options."""
+    return {
+        f"{decision.stage + 1}. {decision.field}": CategoricalDistribution(
+            [_plain(option) for option in decision.options]
+        )
+        for decision in space.decisions
+    }
 
 
 def _frozen(number: int, row: TrialRow, distributions: Mapping[str, CategoricalDistribution]) -> FrozenTrial:

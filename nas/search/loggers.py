@@ -4,7 +4,9 @@ Off unless asked for with `--log`. The run directory stays the record: nothing i
 """
 
 import importlib
+import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,6 +17,7 @@ from analysis.trial_rules import COUNTED, may_win, standing
 from nas.events import Begun, EpochDone, RowWritten
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
+from search_spaces.settings.sentences import first_line
 from trials.log.row_types import TrialRow
 from trials.log.run_places import is_in_store, place_of
 
@@ -43,11 +46,22 @@ EPOCH_SCALARS = (
 )
 
 
+TRIAL, EPOCH = "trial_id", "epoch"  # what steps count: of a search, and of a training
+# By which TensorBoard's table compares runs; of a search and of a training.
+COMPARED = {TRIAL: "best_reward", EPOCH: "minival_accuracy"}
+LONGEST_VALUE = 500  # characters of a setting: MLflow refuses longer ones
+MOST_AT_ONCE = 100  # settings that MLflow takes in one request
+
+
 class Logger(Protocol):
-    """A service that keeps numbers by step."""
+    """A service that keeps numbers by step, settings and files. `axis` is TRIAL or EPOCH."""
 
     def log(self, scalars: Mapping[str, float], step: int) -> None:
-        """Keeps numbers by name, at a step."""
+        """Keeps numbers by name, at a step; steps may come in any order."""
+        ...
+
+    def attach(self, file: Path) -> None:
+        """Keeps a file of the run."""
         ...
 
     def close(self) -> None:
@@ -56,45 +70,71 @@ class Logger(Protocol):
 
 
 class _TensorBoard:
-    def __init__(self, folder: Path, config: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, object], axis: str) -> None:
         self._writer = _library("tensorboard").SummaryWriter(str(folder / "tensorboard"))
         self._writer.add_text("config", f"```\n{config}\n```", 0)
+        # The session is this folder's own, so that its table has the numbers that are logged below.
+        summary = importlib.import_module(f"{PACKAGES['tensorboard']}.summary")
+        *begun, self._ended = summary.hparams(settings_of(config), {COMPARED[axis]: 0.0})
+        for each in begun:
+            self._writer.file_writer.add_summary(each)
 
     def log(self, scalars: Mapping[str, float], step: int) -> None:
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, step)
 
+    def attach(self, file: Path) -> None:
+        # It keeps no files: a page stays where it is, and is named.
+        is_text = file.suffix == ".yaml"
+        text = f"```\n{file.read_text(encoding='utf-8')}\n```" if is_text else place_of(file)
+        self._writer.add_text(file.name, text, 0)
+
     def close(self) -> None:
+        self._writer.file_writer.add_summary(self._ended)
         self._writer.close()
 
 
 class _MLflow:
-    def __init__(self, folder: Path, config: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, object], axis: str) -> None:
         self._mlflow = _library("mlflow")
         self._mlflow.set_experiment(PROJECT)
         self._mlflow.start_run(run_name=folder.name)
-        self._mlflow.log_params({key: str(value)[:500] for key, value in config.items()})
+        settings = [(key, str(value)) for key, value in settings_of(config).items()]
+        for i in range(0, len(settings), MOST_AT_ONCE):
+            self._mlflow.log_params(dict(settings[i : i + MOST_AT_ONCE]))
 
     def log(self, scalars: Mapping[str, float], step: int) -> None:
         self._mlflow.log_metrics(dict(scalars), step=step)
+
+    def attach(self, file: Path) -> None:
+        self._mlflow.log_artifact(str(file))
 
     def close(self) -> None:
         self._mlflow.end_run()
 
 
 class _Wandb:
-    def __init__(self, folder: Path, config: Mapping[str, object]) -> None:
-        wandb = _library("wandb")
-        self._run = wandb.init(project=PROJECT, name=folder.name, dir=str(folder), config=dict(config))
+    def __init__(self, folder: Path, config: Mapping[str, object], axis: str) -> None:
+        self._wandb, self._axis = _library("wandb"), axis
+        self._name = re.sub(r"[^\w.-]+", "-", folder.name, flags=re.ASCII) or "run"
+        self._run = self._wandb.init(project=PROJECT, name=folder.name, dir=str(folder), config=dict(config))
+        # Its own step may only grow, and trials end in another order than that of their numbers.
+        self._run.define_metric(axis)
+        self._run.define_metric("*", step_metric=axis)
 
     def log(self, scalars: Mapping[str, float], step: int) -> None:
-        self._run.log(dict(scalars), step=step)
+        self._run.log({**scalars, self._axis: step})
+
+    def attach(self, file: Path) -> None:
+        artifact = self._wandb.Artifact(f"{self._name}-{file.name}", type=file.stem)
+        artifact.add_file(str(file))
+        self._run.log_artifact(artifact)
 
     def close(self) -> None:
         self._run.finish()
 
 
-LOGGERS: dict[str, Callable[[Path, Mapping[str, object]], Logger]] = {
+LOGGERS: dict[str, Callable[[Path, Mapping[str, object], str], Logger]] = {
     "tensorboard": _TensorBoard,
     "mlflow": _MLflow,
     "wandb": _Wandb,
@@ -144,19 +184,48 @@ class Loggers(AbstractContextManager["Loggers"]):
             scalars = _scalars(row, TRIAL_SCALARS)
             if row["purpose"] == "finalist":  # longer than trials: figures of their own
                 scalars = {f"finalist_{name}": value for name, value in scalars.items()}
-            self._log(scalars | {"best_reward": self._best[1]}, row["tell_seq"])
+            self._log(scalars | {"best_reward": self._best[1]}, row["trial_id"], TRIAL)
         elif isinstance(event, EpochDone):
-            self._log(_scalars(vars(event.metrics), EPOCH_SCALARS), event.metrics.epoch)
+            self._log(_scalars(vars(event.metrics), EPOCH_SCALARS), event.metrics.epoch, EPOCH)
+
+    def attach(self, *files: Path) -> list[str]:
+        """Gives files of the run to all services, as far as they are there and a number has been logged.
+
+        Returns:
+            Sentences about what a service did not take: by then the search has succeeded.
+        """
+        notes = []
+        for name, logger in zip(self._names, self._loggers, strict=False):
+            for file in filter(Path.is_file, files):
+                try:
+                    logger.attach(file)
+                except Exception as error:  # of whatever kind the service's library has
+                    notes.append(f"--log {name}: {file.name} was not attached ({first_line(error)})")
+        return notes
 
     def _compare_with_best(self, row: TrialRow) -> None:
         if may_win(row):
             self._best = max(self._best, standing(row))
 
-    def _log(self, scalars: Mapping[str, float], step: int) -> None:
+    def _log(self, scalars: Mapping[str, float], step: int, axis: str) -> None:
         if not self._loggers:
-            self._loggers = [LOGGERS[name](self._folder, self._config) for name in self._names]
+            self._loggers = [LOGGERS[name](self._folder, self._config, axis) for name in self._names]
         for logger in self._loggers:
             logger.log(scalars, step)
+
+
+def settings_of(config: Mapping[str, object]) -> dict[str, bool | int | float | str]:
+    """A configuration's settings by path (`recipe.epochs`): lists as JSON, without what is not given."""
+    found: dict[str, bool | int | float | str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{name}": each for name, each in settings_of(value).items()}
+        elif isinstance(value, bool | int | float):
+            found[key] = value
+        elif value is not None:
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            found[key] = text[:LONGEST_VALUE]
+    return found
 
 
 def _scalars(row: Mapping[str, object], names: Sequence[str]) -> dict[str, float]:

@@ -116,7 +116,7 @@ def test_loggers_get_longer_trainings_under_names_of_their_own(
 ) -> None:
     told: list[Any] = []
     with Loggers([], tmp_path / "run", {}) as loggers:
-        monkeypatch.setattr(loggers, "_log", lambda scalars, step: told.append(scalars))
+        monkeypatch.setattr(loggers, "_log", lambda scalars, step, axis: told.append(scalars))
         run_search(make_config(finalists=TWICE), tmp_path / "run", turned_round, on_event=loggers.show)
     assert max(values["accuracy"] for values in told if "accuracy" in values) < LONG_FLOOR
     assert len([values for values in told if values.get("finalist_accuracy", 0) > LONG_FLOOR]) == 6

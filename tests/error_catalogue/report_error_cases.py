@@ -41,6 +41,9 @@ REPORTS = (
     Case("a report below a file", ("report", "run", "-o", "run/search.yaml/b.html"), prepare=_run),
     Case("a report over a search file", ("report", "run", "-o", "run/search.yaml"), prepare=_run),
     Case("a report over a folder", ("report", "run", "-o", "run"), prepare=_run),
+    Case("a report of runs one of which is not there", ("report", "run", "nowhere"), prepare=_run),
+    Case("a report of a run beside itself", ("report", "run", "./run"), prepare=_run),
+    Case("a report of more runs than fit", ("report", *(f"run{i}" for i in range(25)))),
 )
 
 AUDITS = (

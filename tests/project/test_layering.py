@@ -23,7 +23,7 @@ ROOMS = {
         "comparing", "estimating", "scaling", "doctor", "report", "advising", "screens", "commands", "cli",
     ),
 }  # fmt: skip
-OF_OPTUNA = ("tpe.py", "nsga2.py", "optuna_strategy.py", "optuna_export.py")
+OF_OPTUNA = ("tpe.py", "nsga2.py", "optuna_strategy.py", "optuna_export.py", "optuna_importance.py")
 
 
 @cache

@@ -14,8 +14,8 @@ from nas.measuring.table_figures import table_figures, table_json
 from nas.screens.measure_table import table_screen
 from search_spaces.choices.limits import Limits
 from search_spaces.choices.space import SearchSpace
-from search_spaces.settings.yaml_files import read_yaml, write_yaml
 from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import read_yaml, write_yaml
 from trials.timing.block_fit import fit_table
 
 

@@ -15,8 +15,9 @@ from timed_again import write_timed_again
 
 from analysis.ranking import ranked, reranked, searched
 from nas.report.facts import read_facts
+from nas.report.networks import cells_of
 from nas.report.page import page
-from nas.report.sliders import cells_of, sliders_section
+from nas.report.sliders import sliders_section
 from search_spaces.networks.architecture import Stage
 from trials.log.rows import architecture_from_json
 from trials.reward import Reward
@@ -30,7 +31,7 @@ function move(kind, name, value) {
   input.value = value;
   input.dispatchEvent(new Event('input'));
 }
-function who() { return document.querySelector('.who').textContent; }
+function who() { return document.querySelector('.live .who').textContent; }
 """
 
 
@@ -181,8 +182,10 @@ def test_what_is_set_stays_by_its_value_when_the_numbers_are_others(
     """As a live page is written again: another device comes first, and a trial that is larger than all."""
     later = json.loads(json.dumps(numbers))
     later["devices"].insert(0, {**later["devices"][0], "name": "a new one"})
-    for name in ("trial", "objective", "step_time_ratio", "params", "architecture", "curves"):
+    for name in ("trial", "objective", "step_time_ratio", "params", "architecture", "outside"):
         later[name].append(later[name][0])
+    for curves in later["curves"]:
+        curves["values"].append(curves["values"][0])
     later["trial"][-1], later["params"][-1] = 9999, 10 * max(numbers["params"])
     for ratios in later["ratios"]:
         ratios.append(ratios[0])
@@ -237,8 +240,8 @@ def test_limits_leave_out_trials_and_commands_follow_the_choice(
     script = MOVE + (
         "move('exponent', 'params', -0.1); move('limit', 'step_time_ratio', 60);"
         "found = [who(), document.querySelector('.count').textContent,"
-        " document.querySelector('.commands').textContent,"
-        " document.querySelectorAll('.stages tbody tr').length];"
+        " document.querySelector('.live .commands').textContent,"
+        " document.querySelectorAll('.live .stages tbody tr').length];"
         "move('limit', 'objective', 200); move('limit', 'params', 1); found.push(who());"
     )
     who, count, commands, stages, none = seen_in(text, script, tmp_path)
@@ -259,7 +262,8 @@ def test_another_device_has_its_own_step_times_and_trials(text: str, run: Path, 
     script = (
         "var select = document.querySelector('.device'); select.value = '0';"
         "select.dispatchEvent(new Event('change'));"
-        "found = [document.querySelector('.who').textContent, document.querySelector('.count').textContent];"
+        "found = [document.querySelector('.live .who').textContent,"
+        " document.querySelector('.count').textContent];"
     )
     who, count = seen_in(text, script, tmp_path)
     there = read_facts(run, device=ELSEWHERE)

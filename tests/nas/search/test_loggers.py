@@ -11,30 +11,43 @@ from conftest import MakeConfig
 from formula import formula_worker
 
 from nas.events import Begun, EpochDone, EpochMetrics, RowWritten
-from nas.search.loggers import EPOCH_SCALARS, Loggers
+from nas.search.loggers import EPOCH_SCALARS, LONGEST_VALUE, MOST_AT_ONCE, Loggers, settings_of
 from nas.search.search import search
 from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 
 
+class Artifact:
+    """As much of W&B's as is used."""
+
+    def __init__(self, name: str, type: str) -> None:
+        self.name, self.type, self.files = name, type, list[str]()
+
+    def add_file(self, path: str) -> None:
+        self.files.append(path)
+
+
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """As much of mlflow and wandb as is used; what they were told."""
-    told: dict[str, list[Any]] = {"mlflow": [], "wandb": [], "ended": []}
+    told: dict[str, list[Any]] = {"mlflow": [], "wandb": [], "ended": [], "files": [], "settings": []}
     mlflow = ModuleType("mlflow")
     vars(mlflow).update(
         set_experiment=lambda name: None,
         start_run=lambda run_name: None,
-        log_params=lambda values: told["mlflow"].append(values),
+        log_params=lambda values: told["settings"].append(values),
+        log_artifact=lambda path: told["files"].append(("mlflow", path)),
         log_metrics=lambda values, step: told["mlflow"].append((step, values)),
         end_run=lambda: told["ended"].append("mlflow"),
     )
     wandb = ModuleType("wandb")
     run = SimpleNamespace(
-        log=lambda values, step: told["wandb"].append((step, values)),
+        define_metric=lambda name, **options: told["settings"].append((name, options)),
+        log=lambda values: told["wandb"].append(values),
+        log_artifact=lambda artifact: told["files"].append(("wandb", artifact)),
         finish=lambda: told["ended"].append("wandb"),
     )
-    vars(wandb)["init"] = lambda **options: run
+    vars(wandb).update(init=lambda **options: run, Artifact=Artifact)
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     return told
@@ -44,7 +57,8 @@ def test_every_trial_is_logged_once_to_each_service(
     make_config: MakeConfig, tmp_path: Path, services: dict[str, list[Any]]
 ) -> None:
     names = ["tensorboard", "mlflow", "wandb"]
-    with Loggers(names, tmp_path / "run", {"strategy": "evolution"}) as loggers:
+    settings = {"strategy": {"name": "evolution"}, "seed": 3}
+    with Loggers(names, tmp_path / "run", settings) as loggers:
         result = search(
             make_config(),
             tmp_path / "run",
@@ -52,17 +66,22 @@ def test_every_trial_is_logged_once_to_each_service(
             start=formula_worker,
             on_event=loggers.show,
         )
-    assert services["mlflow"][0] == {"strategy": "evolution"}
-    assert services["mlflow"][1:] == services["wandb"]
+    assert {"strategy.name": "evolution", "seed": "3"} in services["settings"]
+    assert ("*", {"step_metric": "trial_id"}) in services["settings"]
+    assert [{**values, "trial_id": step} for step, values in services["mlflow"]] == services["wandb"]
     rows = sorted(result.rows, key=lambda row: row["tell_seq"])
-    assert [values["reward"] for _, values in services["wandb"]] == [row["reward"] for row in rows]
-    best = [values["best_reward"] for _, values in services["wandb"]]
+    assert [step for step, _ in services["mlflow"]] == [row["trial_id"] for row in rows]
+    assert [values["reward"] for values in services["wandb"]] == [row["reward"] for row in rows]
+    best = [values["best_reward"] for values in services["wandb"]]
     assert best == sorted(best)
     assert best[-1] == max(row["reward"] for row in rows)
     assert sorted(services["ended"]) == ["mlflow", "wandb"]
     (events,) = (tmp_path / "run" / "tensorboard").iterdir()
     written = events.read_bytes()
     assert written.count(b"step_time_ratio") == len(rows)
+    for tag in (b"experiment", b"session_start_info", b"session_end_info"):
+        assert written.count(b"_hparams_/" + tag) == 1
+    assert b"strategy.name" in written
 
 
 def row(trial_id: int, **changes: Any) -> dict[str, Any]:
@@ -83,7 +102,7 @@ def test_logged_best_reward_goes_on_in_a_continued_run_and_skips_repeats(
             {"reward": 0.8},
         ):
             loggers.show(RowWritten(row(2, **changes)))
-    assert [values["best_reward"] for _, values in services["wandb"]] == [0.7, 0.7, 0.7, 0.8]
+    assert [values["best_reward"] for values in services["wandb"]] == [0.7, 0.7, 0.7, 0.8]
 
 
 def test_epochs_of_a_training_are_logged_without_numbers_that_are_none(
@@ -93,9 +112,55 @@ def test_epochs_of_a_training_are_logged_without_numbers_that_are_none(
     metrics = EpochMetrics(**{**values, "epoch": 3, "train_loss": float("nan")})
     with Loggers(["wandb"], tmp_path, {}) as loggers:
         loggers.show(EpochDone(metrics))
-    ((step, values),) = services["wandb"]
-    assert step == 3
-    assert set(values) == set(EPOCH_SCALARS) - {"train_loss"}
+    (logged,) = services["wandb"]
+    assert logged["epoch"] == 3
+    assert set(logged) == set(EPOCH_SCALARS) - {"train_loss"} | {"epoch"}
+
+
+def test_files_of_the_run_are_attached_to_every_service_and_a_failure_is_said(
+    tmp_path: Path, services: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "a run"
+    run.mkdir()
+    best, report = run / "best.yaml", run / "report.html"
+    with Loggers(["tensorboard", "mlflow", "wandb"], run, {}) as loggers:
+        assert loggers.attach(best) == []  # nothing was logged, so that no service has begun
+        loggers.show(RowWritten(row(0)))
+        best.write_text("stem_channels: 16\n")
+        assert loggers.attach(best, report) == []
+        assert services["files"][0] == ("mlflow", str(best))
+        ((_, artifact),) = services["files"][1:]
+        assert (artifact.name, artifact.type, artifact.files) == ("a-run-best.yaml", "best", [str(best)])
+
+        def refused(path: str) -> None:
+            raise OSError("no room\nat all")
+
+        monkeypatch.setattr(sys.modules["mlflow"], "log_artifact", refused)
+        assert loggers.attach(best) == ["--log mlflow: best.yaml was not attached (no room)"]
+    assert len(services["files"]) == 3  # the others have got it
+    (events,) = (run / "tensorboard").iterdir()
+    assert b"stem_channels: 16" in events.read_bytes()
+
+
+def test_settings_are_named_by_their_path_and_fit_what_services_take(
+    tmp_path: Path, services: dict[str, list[Any]]
+) -> None:
+    config = {
+        "recipe": {"epochs": 5, "flip": True},
+        "stages": [{"op": "conv"}],
+        "none": None,
+        "text": "x" * 999,
+    }
+    found = settings_of(config)
+    assert found == {
+        "recipe.epochs": 5,
+        "recipe.flip": True,
+        "stages": '[{"op": "conv"}]',
+        "text": "x" * LONGEST_VALUE,
+    }
+    with Loggers(["mlflow"], tmp_path, {f"key{i}": i for i in range(MOST_AT_ONCE + 1)}) as loggers:
+        loggers.show(RowWritten(row(0)))
+    assert [len(values) for values in services["settings"]] == [MOST_AT_ONCE, 1]
 
 
 @pytest.mark.parametrize(
