@@ -22,7 +22,7 @@ from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.networks.resolutions import check_resolution
 from search_spaces.settings.config_error import ConfigError
-from search_spaces.settings.near_names import CLOSE_FILES, close_names
+from search_spaces.settings.near_names import VERY_CLOSE, close_names
 from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import from_mapping, parse_yaml, yaml_text
@@ -108,7 +108,7 @@ def _is_description(source: str) -> bool:
     path = Path(source)
     if path.exists():
         return path.is_file() and path.suffix in (".yaml", ".yml")
-    return bool(close_names(source, shipped, CLOSE_FILES))
+    return bool(close_names(source, shipped, VERY_CLOSE))
 
 
 def _of_weights(source: str, weights: WeightsFile, output: Path | None) -> Source:

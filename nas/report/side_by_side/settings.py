@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nas.search.config import SearchConfig
-from search_spaces.settings.messages import MAX_SHOWN, shown
+from search_spaces.settings.places import MAX_SHOWN, shown
 from search_spaces.settings.yaml_files import to_mapping
 
 # What runs of equal settings may differ in: the seed, how long they went on, and where and how they ran.
