@@ -26,10 +26,11 @@ def facts_on_console(training: str | Path, run: Path | None, console: Console) -
     """
 
     def evaluate(folder: Path, config: TrainingConfig) -> KeptEvaluation:
+        console.print("evaluating the best weights, for confusion and calibration")
         with bars_of(console) as bars, bar(bars, "decoding") as packed, bar(bars, "evaluating") as evaluated:
             return evaluated_now(folder, config, on_packed=packed, on_evaluated=evaluated)
 
-    say_start(console, f"the records of {training}; weights that were not evaluated for a card are now")
+    say_start(console, f"the records of {training}")
     found = card_facts(run_folder(training), run=None if run is None else run_folder(run), evaluate=evaluate)
     if found.evaluation is None:
         why = f"no confusion and no calibration, for the images are not there: {found.no_evaluation}"

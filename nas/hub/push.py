@@ -75,14 +75,19 @@ def push(
         on_progress(f"uploading {len(files)} files, {size / 1e6:,.1f} MB")
         if before is None:
             hub.create(repository, private=not public)
-        url = hub.commit(
-            repository,
-            Path(folder),
-            files,
-            delete=_left_over(before, files),
-            message=f"Weights of epoch {found.finished.best_epoch}, card and records",
-            parent=None if before is None else before.commit,
-        )
+        try:
+            url = hub.commit(
+                repository,
+                Path(folder),
+                files,
+                delete=_left_over(before, files),
+                message=f"Weights of epoch {found.finished.best_epoch}, card and records",
+                parent=None if before is None else before.commit,
+            )
+        except ConfigError as error:
+            if before is not None:
+                raise
+            raise ConfigError(f"{error}; the new repository is there, and empty") from None
     return PushedNetwork(repository=repository, url=url, private=not public, files=files, bytes=size)
 
 

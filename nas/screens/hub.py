@@ -6,7 +6,7 @@ from search_spaces.settings.shell_words import path_word
 
 
 def pushed_screen(pushed: PushedNetwork) -> str:
-    """What was uploaded, where, and who can see it."""
+    """A push: its files, where they are, and who can see them."""
     seen = "private: only you, or your organization, can see it" if pushed.private else "public"
     return (
         f"pushed     {pushed.repository}: {len(pushed.files)} files, {pushed.bytes / 1e6:,.1f} MB, in one "
@@ -18,7 +18,7 @@ def pushed_screen(pushed: PushedNetwork) -> str:
 
 
 def pulled_screen(pulled: PulledNetwork) -> str:
-    """What was downloaded, of which commit, and what can be done with it."""
+    """A pull: its commit, its folder, and the commands that take it."""
     folder = path_word(pulled.folder)
     return (
         f"pulled     {pulled.repository} at {pulled.commit[:12]}: {len(pulled.files)} files, "

@@ -89,6 +89,24 @@ def test_accuracies_have_their_images_and_intervals_and_minival_is_called_high(t
     assert "No test images were given to the training" in said
 
 
+def test_where_test_images_were_read_confusion_and_calibration_are_of_these(tmp_path: Path) -> None:
+    folder = train_to_hand_on(tmp_path / "tested", test="digits", objective="balanced_accuracy")
+    facts, finished = card_facts(folder), finished_training(folder)
+    assert finished is not None
+    assert facts.evaluation is not None
+    found = facts.evaluation
+    assert (found.part, found.evaluation.images) == ("test", finished.test_images)
+    assert found.evaluation.accuracy == finished.test_accuracy
+    card = card_preview(facts, PREVIEW)
+    said = section(card, "Results")
+    assert f"| test | {finished.test_images:,} | **{finished.test_accuracy:.4f}** |" in said
+    assert "had the best balanced accuracy on minival" in said
+    assert "The test images were read once" in said
+    assert front(card)["model-index"][0]["results"][0]["dataset"]["split"] == "test"
+    assert "| test | `digits` |" in section(card, "Data")
+    assert "Minival has chosen" not in card
+
+
 def test_confusion_and_calibration_are_of_the_minival_images_alone_and_kept(trained: Path) -> None:
     finished, data = finished_training(trained), read_facts(trained)
     facts = card_facts(trained)

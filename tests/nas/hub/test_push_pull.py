@@ -192,6 +192,11 @@ def test_a_commit_that_is_refused_leaves_what_was_there(
     assert code == 2
     assert "the Hub refuses (409" in said
     assert len(repo.commits) == 1
+    code, _, said = nas("push", trained, "alice/new", "--license", "mit")
+    assert code == 2
+    assert said.rstrip().endswith("; the new repository is there, and empty")
+    hub.refuses = lambda method, path: None
+    assert nas("push", trained, "alice/new", "--license", "mit")[0] == 0
 
 
 def test_a_pull_of_a_private_repository_needs_its_token(
