@@ -88,7 +88,7 @@ def export(
 
         export_card(
             Path(source), output, license_=license_, license_link=license_link, run=from_run, onnx=onnx,
-            as_json=as_json,
+            force=force, as_json=as_json,
         )  # fmt: skip
         return
     if optuna is not None:

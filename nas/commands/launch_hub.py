@@ -46,6 +46,7 @@ def export_card(
     license_link: str | None,
     run: Path | None,
     onnx: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Writes a training's card, with all files that a push uploads, or prints the card alone.
@@ -55,7 +56,7 @@ def export_card(
     """
     check_license(license_, license_link)
     if output is not None:
-        refuse_taken(output)
+        refuse_taken(output, force=force)
     console = terminal(stderr=True, soft_wrap=True)
     place = (output or training).absolute().name
     handing = Handing(place=place, license_=license_, license_link=license_link, onnx=onnx)
@@ -63,7 +64,7 @@ def export_card(
     if output is None:
         text, proof = card_preview(facts, handing), "from the training's records"
     else:
-        with unfinished_folder(output) as folder:
+        with unfinished_folder(output, force=force) as folder:
             files = write_folder(facts, folder, handing)
         text, proof = (
             None,

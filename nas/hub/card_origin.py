@@ -68,7 +68,8 @@ def step_time_section(facts: CardFacts) -> str:
             )
     text = f"{title}\n\n{''.join(parts)}. {_conditions(found)}"
     if found.uncertain is not None:
-        text += f" The search calls it uncertain: {plain(found.uncertain)}."
+        reason = found.uncertain.removeprefix("uncertain ")
+        text += f" The search calls it uncertain{':' if reason == found.uncertain else ''} {plain(reason)}."
     if interval is None:
         text += _no_error(facts, found)
     return text

@@ -77,36 +77,46 @@ def write_folder(facts: CardFacts, folder: Path, handing: Handing) -> tuple[str,
 
 
 @contextmanager
-def unfinished_folder(target: Path) -> Iterator[Path]:
+def unfinished_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     """A new folder beside `target`, which gets its name when the block ends, or is gone if that fails.
 
     Raises:
-        ConfigError: there is something of this name, or it cannot be written.
+        ConfigError: as `refuse_taken`, or it cannot be written.
     """
-    refuse_taken(target)
-    folder = unfinished_name(target.absolute())
+    refuse_taken(target, force=force)
+    folder, before = unfinished_name(target.absolute()), unfinished_name(target.absolute())
     try:
         folder.mkdir(parents=True)
         yield folder
-        if target.is_dir():  # an empty one
-            target.rmdir()
+        if target.is_dir():
+            target.rename(before)
         folder.rename(target)
     except OSError as error:
         raise ConfigError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if before.is_dir() and not target.exists():  # the new one did not get its name
+            before.rename(target)
+        for left in (folder, before):
+            shutil.rmtree(left, ignore_errors=True)
 
 
-def refuse_taken(target: Path) -> None:
+def refuse_taken(target: Path, *, force: bool = False) -> None:
     """Refuses a folder that holds something, and a place where none can be made.
+
+    Args:
+        force: a folder that `write_folder` has written, and nothing else, may be replaced.
 
     Raises:
         ConfigError: it does.
     """
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise ConfigError(f"{target}: this is a file; a new folder is expected; choose another -o")
-    if target.is_dir() and any(target.iterdir()):
-        raise ConfigError(f"{target}: this folder holds something; choose another -o")
+    held = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    own = {name.partition("/")[0] for name in (*names.FILES, names.MANIFEST)}
+    is_own = names.MANIFEST in held and held <= own
+    if held and not (force and is_own):
+        what = "a network that was handed on" if is_own else "something"
+        raise ConfigError(f"{target}: this folder holds {what}; choose another -o")
     above = next(parent for parent in target.absolute().parents if parent.exists())
     if not above.is_dir():
         raise ConfigError(f"{target}: {above.name} is a file; choose another -o")

@@ -65,7 +65,8 @@ def draw_calibration(calibration: Calibration, path: Path, *, title: str) -> Non
         label="mean confidence and accuracy of a bin",
     )  # fmt: skip
     shares.set_ylabel("accuracy")
-    shares.set_ylim(0, 1)
+    shares.set_ylim(0, 1.25)  # above 1 there is room for the legend
+    shares.set_yticks(np.linspace(0, 1, 6))
     shares.legend(fontsize=8, loc="upper left")
     counts.bar(edges, calibration.counts, width=1 / BINS, align="edge", color="0.6")
     counts.set_ylabel("images")

@@ -12,6 +12,7 @@ from hub_server import READER, TOKEN, HubServer, serving_hub
 
 from nas.hub import names
 from nas.hub.load import load, weights_of
+from search_spaces.settings.output_files import PNG
 from search_spaces.settings.yaml_files import ConfigError
 from trials.training.weights_file import load_weights
 
@@ -29,6 +30,20 @@ def one_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
     """A Hub for the module."""
     with serving_hub(tmp_path_factory.mktemp("hub")) as hub:
         yield hub
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_small() -> Iterator[None]:
+    """Pictures are drawn in the tests of cards: here they would take most of the time."""
+    from nas.hub import folder
+
+    def draw(figures: object, path: Path, **words: object) -> None:
+        path.write_bytes(PNG)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("draw_training", "draw_confusion", "draw_calibration"):
+            patch.setattr(folder, name, draw)
+        yield
 
 
 @pytest.fixture
@@ -152,6 +167,27 @@ def test_a_repository_of_something_else_or_of_another_visibility_is_refused_befo
     assert words in said
     assert len(repo.commits) == 1
     assert hub.asked("POST") == hub.asked("PUT") == []
+
+
+def test_a_card_in_a_folder_is_replaced_only_when_that_is_asked_for(
+    hub: HubServer, nas: Nas, trained: Path, tmp_path: Path
+) -> None:
+    words = ("export", trained, "--format", "card", "-o", "mine", "--license")
+    assert nas(*words, "mit")[0] == 0
+    code, _, said = nas(*words, "apache-2.0")
+    assert code == 2
+    assert "holds a network that was handed on" in said
+    code, out, said = nas(*words, "apache-2.0", "--force", "--json")
+    assert code == 0, said
+    assert json.loads(out)["file"] == "mine"
+    assert "license: apache-2.0" in (tmp_path / "mine" / names.CARD).read_text()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    assert nas(*words, "mit", "--force")[0] == 2
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
+    assert left(tmp_path) == {"mine"}
+    code, out, _ = nas(*words[:4], "--license", "mit")
+    assert out.startswith("---\nlicense: mit")
+    assert hub.requests == []
 
 
 def test_without_a_token_nothing_is_asked(
