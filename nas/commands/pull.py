@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import Json, Trust
 from nas.commands.output import json_text
 from nas.screens.terminal import terminal
 
@@ -18,6 +18,7 @@ def pull(
     revision: Annotated[
         str | None, typer.Option(help="A branch, a tag or a commit (default: the newest commit).")
     ] = None,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Take a network that nas push has handed on from the Hugging Face Hub."""

@@ -41,7 +41,9 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
         "--license", "--license-link", "--public", "--from-run", "--onnx", "--dry-run", "--trust", "--json",
         "--help"
     }  # fmt: skip
-    assert options_of("pull") == {"-o", "--output", "--revision", "--json", "--help"}
+    assert options_of("pull") == {
+        "-o", "--output", "--revision", "--trust", "--json", "--help"
+    }  # fmt: skip
     assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--json", "--help"}
     assert options_of("space") == {
         "--from", "--radius", "--limit", "--classes", "--resolution", "-o", "--output", "--force", "--json",
