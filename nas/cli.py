@@ -21,6 +21,8 @@ from nas.commands.import_command import import_
 from nas.commands.measure import measure
 from nas.commands.next_command import next_
 from nas.commands.predict import predict
+from nas.commands.pull import pull
+from nas.commands.push import push
 from nas.commands.report import report
 from nas.commands.scale import scale
 from nas.commands.schema import schema
@@ -60,7 +62,7 @@ def _commands(
 
 COMMANDS = (
     search, describe, space, measure, status, watch, simulate, export, scale, train, compare, evaluate,
-    predict, verify,
+    predict, push, pull, verify,
     report, audit, doctor, schema,
 )  # fmt: skip
 for command in COMMANDS:

@@ -11,7 +11,9 @@ Kind = Literal["search", "training", "comparison", "images", "nothing"]
 # Words in commands that only the user knows.
 IMAGES = "IMAGES"  # labelled images
 PICTURES = "PICTURES"  # a folder of pictures without labels
-PLACEHOLDERS = (IMAGES, PICTURES)
+REPOSITORY = "USER/NAME"  # on the Hugging Face Hub
+LICENSE = "LICENSE"  # of weights
+PLACEHOLDERS = (IMAGES, PICTURES, REPOSITORY, LICENSE)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.numbers import counted, percent
-from nas.advising.advice import IMAGES, PICTURES, Advice, Step, advice
+from nas.advising.advice import IMAGES, LICENSE, PICTURES, REPOSITORY, Advice, Step, advice
 from nas.advising.recorded_images import is_elsewhere, where_images_are
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import FILE, TrainingConfig, read_training
@@ -19,7 +19,7 @@ from trials.log.driver_lock import driver_of
 from trials.log.run_places import place_of
 from trials.objective import in_words
 
-BUILDING = ("train", "evaluate", "export", "predict")  # commands that build the network
+BUILDING = ("train", "evaluate", "export", "predict", "push")  # commands that build the network
 UNRECORDED = (
     "an earlier version has not recorded how many repeats were asked for; those that are left go on with the "
     "command that began them"
@@ -88,7 +88,7 @@ def _of_one_training(folder: Path, config: TrainingConfig) -> Advice:
         step = Step(command, f"the training has not ended{where}", "continues")
         return advice(place, "training", state, step)
     steps = [] if config.test is not None else [evaluate_step(place)]
-    return advice(place, "training", _state(found), *steps, *use_steps(place))
+    return advice(place, "training", _state(found), *steps, *use_steps(place), hand_on_step(place))
 
 
 def _running(place: str, driver: str, goes_on: str) -> Advice:
@@ -105,6 +105,15 @@ def use_steps(folder: str) -> list[Step]:
         "a class for each picture of a folder",
     )
     return [*export_weights_steps(folder), predict]
+
+
+def hand_on_step(folder: str) -> Step:
+    """Hand the weights on with their card."""
+    return Step(
+        f"nas push {path_word(folder)} {REPOSITORY} --license {LICENSE} --dry-run",
+        "weights for others, with all figures of this training on a card",
+        "shows the card; without --dry-run it is pushed",
+    )
 
 
 def export_weights_steps(

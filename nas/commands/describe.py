@@ -25,6 +25,7 @@ def describe(
 ) -> None:
     """Show an architecture's, or a run's best one's, stages, parameters, MACs; or a space's decisions."""
     from nas.commands.written import DescribedSpace
+    from nas.hub.folder import best_weights_in
     from nas.results.export import best_of_run
     from nas.screens.architecture import architecture_screen
     from nas.screens.describe_space import space_screen
@@ -37,11 +38,16 @@ def describe(
     from search_spaces.networks.figures import architecture_figures
     from trials.log.run_folder import is_run
     from trials.log.run_places import local_file
+    from trials.training.weights_file import load_weights
 
     described: Architecture | SearchSpace
     if is_run(Path(local := local_file(source))):
         trial, described = best_of_run(Path(local))
         source = f"{source} (trial {trial})"
+    elif (best := best_weights_in(Path(local))) is not None:
+        weights = load_weights(best)
+        described = weights.architecture
+        classes, resolution = classes or weights.num_classes, resolution or weights.resolution
     else:
         described = read_described(local)
     check_contract(described, source)

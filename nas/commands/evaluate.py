@@ -23,8 +23,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate trained weights on labelled images, at any size."""
-    from nas.screens.evaluation import draw_confusion, evaluation_screen
+    from nas.screens.evaluation import evaluation_screen
     from nas.training.evaluation import evaluate_images, evaluation_resolution, labelled_images, with_option
+    from nas.training.evaluation_pictures import draw_confusion
     from search_spaces.settings.output_files import PNG, refuse_other_kind, writing
     from trials.images.sources import source_words
     from trials.log.run_places import place_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.commands.options import Force, Json, Project, Trust
+from nas.commands.options import Force, FromRun, Json, License, LicenseLink, Onnx, Project, Trust
 from nas.commands.output import json_text
 from nas.screens.terminal import say
 
@@ -31,6 +31,7 @@ class Format(StrEnum):
     TORCHVISION = Project.TORCHVISION.value
     ONNX = "onnx"
     TORCH = "torch"
+    CARD = "card"
 
 
 WEIGHTS_BY_SUFFIX = {".onnx": Format.ONNX, ".safetensors": Format.TORCH, ".pt": Format.TORCH}
@@ -40,10 +41,15 @@ def export(
     source: Annotated[str, typer.Argument(help="A run; or a training, a weights file, an architecture.")],
     trial: Annotated[int | None, typer.Option(min=0, help="A run's trial (default: its winner).")] = None,
     format_: Annotated[
-        Format, typer.Option("--format", help="onnx and torch hold weights, the others the architecture.")
+        Format,
+        typer.Option(
+            "--format",
+            help="onnx and torch hold weights, card all of a training, the others an architecture.",
+        ),
     ] = Format.YAML,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file; default: standard output.")
+        Path | None,
+        typer.Option("-o", "--output", help="The file, or a card's folder; default: standard output."),
     ] = None,
     force: Force = False,
     padding: Annotated[
@@ -59,6 +65,10 @@ def export(
     optuna: Annotated[
         str | None, typer.Option(help="All trials into a database instead: sqlite:///runs.db (dashboard).")
     ] = None,
+    license_: License = None,
+    license_link: LicenseLink = None,
+    from_run: FromRun = None,
+    onnx: Onnx = False,
     trust: Trust = None,
     as_json: Json = False,
 ) -> None:
@@ -66,6 +76,21 @@ def export(
     from trials.log.run_places import local_file
 
     source = local_file(source)
+    of_card = any((license_ is not None, license_link is not None, from_run is not None, onnx))
+    if of_card and format_ is not Format.CARD:
+        raise typer.BadParameter("--license, --license-link, --from-run and --onnx go with --format card")
+    if format_ is Format.CARD:
+        if pareto or optuna is not None or any(each is not None for each in (trial, device, padding)):
+            raise typer.BadParameter(
+                "--format card takes a training; leave out --trial, --padding, --device, --pareto, --optuna"
+            )
+        from nas.commands.launch_hub import export_card
+
+        export_card(
+            Path(source), output, license_=license_, license_link=license_link, run=from_run, onnx=onnx,
+            force=force, as_json=as_json,
+        )  # fmt: skip
+        return
     if optuna is not None:
         if (
             pareto

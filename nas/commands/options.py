@@ -15,7 +15,20 @@ from search_spaces.networks.bounds import (
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Weights = Annotated[Path, typer.Argument(help="A weights file of nas train (.safetensors).")]
+
+
+def _weights(place: Path) -> Path:
+    """The best weights in a folder of nas train or nas pull; any other place as it is."""
+    best = place / "weights" / "best.safetensors"
+    return best if best.is_file() else place
+
+
+Weights = Annotated[
+    Path,
+    typer.Argument(
+        callback=_weights, help="A weights file (.safetensors); a folder of nas train or nas pull."
+    ),
+]
 Resolution = Annotated[
     int | None,
     typer.Option(min=SMALLEST_RESOLUTION, max=LARGEST_RESOLUTION, help="Pixels (default: as trained)."),
@@ -45,6 +58,15 @@ SetTraining = Annotated[
 Run = Annotated[Path, typer.Argument(help="A run directory.")]
 RayAddress = Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")]
 Log = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")]
+License = Annotated[
+    str | None,
+    typer.Option("--license", help="Licence of the weights by the Hub's name: apache-2.0, mit, cc-by-4.0, …"),
+]
+LicenseLink = Annotated[str | None, typer.Option(help="URL of the text of another licence (other).")]
+FromRun = Annotated[
+    Path | None, typer.Option(help="For the card: the run that found it (default: looked for by its name).")
+]
+Onnx = Annotated[bool, typer.Option("--onnx", help="With the card: an ONNX file, too.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 
 

@@ -8,6 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from nas.advising.advice import Advice
 from nas.commands.written import (
+    CardPreview,
     DescribedSpace,
     ExportedFront,
     ExportedNetwork,
@@ -20,6 +21,8 @@ from nas.commands.written import (
 from nas.comparing.figures import ComparisonFigures
 from nas.doctor.findings import Examination
 from nas.estimating.figures import SearchEstimate
+from nas.hub.pull import PulledNetwork
+from nas.hub.push import PushedNetwork
 from nas.measuring.figures import PrintedNetworks
 from nas.measuring.retarget import PrintedTrials
 from nas.measuring.table_figures import PrintedTable
@@ -67,6 +70,8 @@ PRINTED: dict[str, tuple[int, Any]] = {
     "simulate": (1, ComparedOnTable | ComparedOnRun),
     "export": (1, ExportedNetwork | ExportedFront | ExportedStudy),
     "import": (1, ImportedNetwork),
+    "push": (1, PushedNetwork | CardPreview),
+    "pull": (1, PulledNetwork),
     "scale": (1, FamilyFigures),
     "train": (1, TrainingFigures | tuple[TrainingFigures, ...]),
     "compare": (1, ComparisonFigures),

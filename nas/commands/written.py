@@ -87,3 +87,16 @@ class WrittenReport:
 
     run: str
     report: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardPreview:
+    """The card that a push would upload.
+
+    Attributes:
+        needs_license: none was given, without which nothing is pushed.
+    """
+
+    repository: str
+    card: str
+    needs_license: bool

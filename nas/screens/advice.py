@@ -18,5 +18,7 @@ def advice_screen(found: Advice) -> RenderableType:
         lines.append(Text(f"note: {one_line(note.reason)}"))
         lines.append(copyable(f"    {note.noted}"))
     if found.fill_in:
-        lines.append(Text(f"put your own in the place of {' and '.join(found.fill_in)}"))
+        *first, last = found.fill_in
+        words = f"{', '.join(first)} and {last}" if first else last
+        lines.append(Text(f"put your own in the place of {words}"))
     return Group(*lines)

@@ -1,18 +1,13 @@
-"""The screen of `nas evaluate`, and the confusion matrix as a picture."""
+"""The screen of `nas evaluate`."""
 
-from pathlib import Path
-
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.plain_text import drawable, plain_text
 from nas.training.evaluation import Evaluation
 from search_spaces.settings.sentences import one_line
 
 SHOWN = 12  # classes in a table; of more the best and the worst
-DRAWN = 60  # classes in a picture: beyond these only the most confused
 
 
 def evaluation_screen(evaluation: Evaluation, *, source: str) -> RenderableType:
@@ -51,38 +46,3 @@ def _mistaken(evaluation: Evaluation, label: int) -> str:
         return ""
     other = int(row.argmax())
     return f"{one_line(evaluation.classes[other])} ({int(row[other])})"
-
-
-@plain_text
-def draw_confusion(evaluation: Evaluation, path: Path, *, title: str) -> None:
-    """Writes a PNG of the classes that are predicted of each class's images, as shares of these."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    matrix, classes = evaluation.confusion.astype(float), list(evaluation.classes)
-    chosen = np.flatnonzero(matrix.sum(axis=1))
-    if len(chosen) > DRAWN:
-        wrong = matrix.sum(axis=1) - np.diag(matrix)
-        chosen = np.sort(np.argsort(-wrong)[:DRAWN])
-        title += f" (the {DRAWN} classes with most mistakes)"
-    shares = matrix[np.ix_(chosen, chosen)] / matrix[chosen].sum(axis=1, keepdims=True)
-    side = min(max(4.5, 0.32 * len(chosen) + 2), 16)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    FigureCanvasAgg(figure)
-    axis = figure.subplots()
-    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [drawable(classes[i]) for i in chosen]
-    axis.set_xticks(range(len(chosen)), names, rotation=90)
-    axis.set_yticks(range(len(chosen)), names)
-    axis.set_xlabel("predicted as")
-    axis.set_ylabel("is")
-    if len(chosen) <= 20:
-        for i in range(len(chosen)):
-            for j in range(len(chosen)):
-                if shares[i, j] >= 0.005:
-                    colour = "white" if shares[i, j] > 0.5 else "black"
-                    text = f"{100 * shares[i, j]:.0f}"
-                    axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
-    figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class's images")
-    axis.set_title(drawable(title))
-    figure.savefig(path, format="png", dpi=110)

@@ -110,6 +110,21 @@ class TrainingFolder:
         except (OSError, DamagedPartError, KeyError, TypeError):
             return 0
 
+    def read_metrics(self) -> tuple[EpochMetrics, ...]:
+        """The metrics that others read, in the order of their epochs; empty where there are none.
+
+        Raises:
+            ConfigError: they do not read.
+        """
+        path = self.folder / METRICS
+        try:
+            rows = read_parquet(path.read_bytes())[0].to_pylist()
+            return tuple(sorted(map(_metrics, rows), key=lambda each: each.epoch))
+        except FileNotFoundError:
+            return ()
+        except (OSError, DamagedPartError, KeyError, TypeError) as error:
+            raise ConfigError(f"{place_of(path)}: damaged; nas train --run writes it again") from error
+
     def newest_state(self) -> tuple[dict[str, Tensor], TrainingProgress] | None:
         """Tensors and progress of the newest state that is as it was written; None where there is none.
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from analysis.standard_error import standard_error
+from nas.training.calibration import Calibration, CalibrationCounter
 from search_spaces.networks.resolutions import check_resolution
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import some
@@ -57,6 +58,7 @@ class Evaluation:
     loss: float
     classes: tuple[str, ...]
     confusion: np.ndarray  # (K, K) int64: rows are labels, columns predictions
+    calibration: Calibration | None = None  # None: nobody has counted it
 
     @property
     def standard_error(self) -> float:
@@ -217,6 +219,7 @@ def evaluate_images(
     classes = weights.num_classes
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of top-five hits
+    calibration = CalibrationCounter(device)
     done = 0
     for batch in batches(resident, chosen, batch_size=BATCH):
         with torch.inference_mode(), autocast("fp32", device):
@@ -226,6 +229,7 @@ def evaluate_images(
         top = logits.topk(min(5, classes), dim=1).indices
         correct = are_correct(top, labels)  # (B, 5)
         sums[1] += correct.any(1).sum()
+        calibration.add(logits, correct[:, 0])
         # One pair of label and prediction for each image, counted as one number.
         rows = counted_labels(labels, top[:, 0], correct[:, 0])
         confusion += torch.bincount(rows * classes + top[:, 0], minlength=classes * classes)
@@ -242,6 +246,7 @@ def evaluate_images(
         loss=loss,
         classes=weights.classes,
         confusion=matrix,
+        calibration=calibration.result(),
     )
 
 

@@ -1,6 +1,7 @@
 """Figures of full trainings that have ended, from the file that each writes last."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ class FinishedTraining:
     objective: Objective = ACCURACY  # by which the weights were best
     value: float | None = None  # of another objective than accuracy, on minival
     test_value: float | None = None  # likewise, on the test images
+    devices: int = 1
+    packages: Mapping[str, str | None] = field(default_factory=dict)  # versions; None: not installed
 
     @property
     def final_value(self) -> float:
@@ -69,4 +72,6 @@ def _training_of(record: dict[str, Any]) -> FinishedTraining:
         objective=objective,
         value=record[objective] if is_other else None,
         test_value=test.get(objective) if is_other else None,
+        devices=record.get("devices", 1),
+        packages=(record.get("environment") or {}).get("packages") or {},
     )

@@ -17,6 +17,7 @@ import yaml
 from comparison_error_cases import COMPARISONS
 from data_error_cases import DATA
 from error_cases import FILES, RUNS, SEARCHES, SPACES, Case
+from hub_error_cases import HUB
 from identity_error_cases import IDENTITIES
 from interchange_error_cases import EXPORTS, IMPORTS
 from network_error_cases import AROUND, MODULES
@@ -33,7 +34,7 @@ from nas.cli import app, main
 CATALOGUE = GOLDEN / "errors.yaml"
 CASES = (
     *FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS,
-    *TRAININGS, *COMPARISONS, *IDENTITIES, *AROUND, *MODULES, *STAGES, *NEWCOMERS,
+    *TRAININGS, *COMPARISONS, *IDENTITIES, *AROUND, *MODULES, *STAGES, *NEWCOMERS, *HUB,
 )  # fmt: skip
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),

@@ -20,7 +20,8 @@ ROOMS = {
     ),
     "nas": (
         "events", "strategies", "search", "training", "results", "simulation", "measuring", "interchange",
-        "comparing", "estimating", "scaling", "doctor", "report", "advising", "screens", "commands", "cli",
+        "hub", "comparing", "estimating", "scaling", "doctor", "report", "advising", "screens", "commands",
+        "cli",
     ),
 }  # fmt: skip
 OF_OPTUNA = ("tpe.py", "nsga2.py", "optuna_strategy.py", "optuna_export.py", "optuna_importance.py")

@@ -36,6 +36,7 @@ SHORTER: dict[str, tuple[str, ...]] = {
 def words(command: str) -> list[str]:
     """A command's words in the test: its own images, and no time budget."""
     found = [word for word in shlex.split(command) if word not in ("--budget", "30m")]
+    found = [re.sub(r"\bLICENSE\b", "mit", word) for word in found]
     return [re.sub(r"\bTEST\b", "test", re.sub(r"\bIMAGES\b", "images", word)) for word in found]
 
 
@@ -61,7 +62,11 @@ def test_a_folder_of_images_becomes_weights_and_an_export_in_five_commands(
     assert Path(said["train"]["weights"]) == Path("train/mine/weights/best.safetensors")
     assert Path(said["train"]["weights"]).stat().st_size > 10_000
     assert said["evaluate"]["images"] == 12
-    assert Path(said["export"]["file"]).stat().st_size > 10_000
+    handed = Path(said["export"]["file"])
+    assert all((handed / name).stat().st_size > 10_000 for name in ("weights/best.safetensors", "model.onnx"))
+    card = (handed / "README.md").read_text()
+    assert card.startswith("---\nlicense: mit\n")
+    assert "Trial " in card.partition("## Search and audit")[2]
     advised = validate("next", nas("next", "train/mine", "--json")[1])
     assert set(advised["fill_in"]) <= {word for word in PLACEHOLDERS if word in TEXT}
 

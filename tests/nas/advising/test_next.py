@@ -302,4 +302,4 @@ def test_screen_says_why_before_each_command_and_what_to_fill_in(run: Path) -> N
     record_config(CONFIG, folder)
     finish(folder)
     last = screen_text(advice_screen(next_steps(folder)), width=80).splitlines()[-1]
-    assert last == "put your own in the place of IMAGES and PICTURES"
+    assert last == "put your own in the place of IMAGES, PICTURES, USER/NAME and LICENSE"

@@ -41,16 +41,17 @@ def test_advice_with_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "nas evaluate 'a training/weights/best.safetensors' --data IMAGES",
         "nas export 'a training' --format onnx -o 'a training/best.onnx'",
         "nas predict 'a training/weights/best.safetensors' PICTURES -o predictions.csv",
+        "nas push 'a training' USER/NAME --license LICENSE --dry-run",
     ]
-    assert found.fill_in == ("IMAGES", "PICTURES")
+    assert found.fill_in == ("IMAGES", "PICTURES", "USER/NAME", "LICENSE")
     (folder / "best.onnx").touch()
-    assert [command.split()[1] for command in typed(next_steps(folder))] == ["evaluate", "predict"]
+    assert [command.split()[1] for command in typed(next_steps(folder))] == ["evaluate", "predict", "push"]
     (folder / "best.onnx").unlink()
     record_config(replace(CONFIG, test="digits"), folder)
     finish(folder, test={"accuracy": 0.8, "images": 10})
     found = next_steps(folder)
     assert found.state == "finished: accuracy 80.0 % on test images"
-    assert [command.split()[1] for command in typed(found)] == ["export", "predict"]
+    assert [command.split()[1] for command in typed(found)] == ["export", "predict", "push"]
 
 
 def test_repeats_go_on_until_all_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

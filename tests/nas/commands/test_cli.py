@@ -35,7 +35,14 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
     }  # fmt: skip
     assert options_of("export") == {
         "--trial", "--format", "-o", "--output", "--force", "--padding", "--device", "--pareto", "--optuna",
-        "--trust", "--json", "--help"
+        "--license", "--license-link", "--from-run", "--onnx", "--trust", "--json", "--help"
+    }  # fmt: skip
+    assert options_of("push") == {
+        "--license", "--license-link", "--public", "--from-run", "--onnx", "--dry-run", "--trust", "--json",
+        "--help"
+    }  # fmt: skip
+    assert options_of("pull") == {
+        "-o", "--output", "--revision", "--trust", "--json", "--help"
     }  # fmt: skip
     assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--json", "--help"}
     assert options_of("space") == {

@@ -67,7 +67,7 @@ def test_weights_without_names_and_resolution_have_the_same_ones_for_every_comma
 
 def test_commands_offer_the_projects_that_there_are() -> None:
     assert set(Project) == set(FORMATS)
-    assert set(Format) == {"yaml", "onnx", "torch", *Project}
+    assert set(Format) == {"yaml", "onnx", "torch", "card", *Project}
 
 
 def test_a_published_name_is_exported_and_imported_to_standard_output(nas: Nas) -> None:

@@ -16,10 +16,11 @@ from rich.text import Text
 from nas import commands
 from nas.commands.output import show
 from nas.results.run_list import RunList, UnreadableRun
-from nas.screens.evaluation import draw_confusion, evaluation_screen
+from nas.screens.evaluation import evaluation_screen
 from nas.screens.run_list import folder_screen
 from nas.screens.terminal import print_notes, printable, terminal
 from nas.training.evaluation import Evaluation
+from nas.training.evaluation_pictures import draw_confusion
 from search_spaces.settings.sentences import some
 
 ODD = "a\x1b[31mred\x07 [bold]b[/bold] :smile: \u202eevil \udce9"

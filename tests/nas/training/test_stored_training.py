@@ -15,6 +15,8 @@ from small_networks import SMALL
 from store_server import SECRET
 
 from nas.events import EpochDone
+from nas.hub.card_facts import card_facts
+from nas.hub.evaluated import FILE as EVALUATION
 from nas.training.config import FILE
 from nas.training.fence import DRIVERS, Fence
 from nas.training.result import TrainingResult, training_figures
@@ -192,3 +194,16 @@ def test_a_store_that_does_not_answer_ends_a_training_which_goes_on_once_it_does
     elsewhere("second")
     ended, _, said = nas(*words, "--run", URL)
     assert ended == 0, said
+
+
+def test_a_training_in_a_store_has_a_card_and_its_evaluation_lies_there_too(
+    server: None, elsewhere: Callable[[str], None]
+) -> None:
+    elsewhere("first")
+    url = "s3://bucket/train/card"
+    train_fully(SHORT, run_folder(url))
+    elsewhere("second")
+    facts = card_facts(run_folder(url))
+    assert facts.evaluation is not None
+    assert facts.place == url
+    assert Objects(url).get(EVALUATION) is not None

@@ -8,8 +8,9 @@ import numpy as np
 from saved_figures import labelled_lines, saved_figures
 
 from nas.events import EpochMetrics
-from nas.screens.evaluation import draw_confusion
+from nas.training.calibration import BINS, Calibration
 from nas.training.evaluation import Evaluation
+from nas.training.evaluation_pictures import draw_calibration, draw_confusion
 from nas.training.picture import draw_training
 
 UNUSED = {field.name: 0.0 for field in fields(EpochMetrics)}  # in the picture, where a row names no other
@@ -65,3 +66,13 @@ def test_picture_of_a_confusion_has_the_shares_of_each_class(tmp_path: Path) -> 
     assert np.asarray(axes.images[0].get_array()).tolist() == [[0.8, 0.2], [0.25, 0.75]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
     assert [text.get_text() for text in axes.texts] == ["80", "20", "25", "75"]
+
+
+def test_picture_of_a_calibration_has_the_accuracy_and_the_images_of_each_bin(tmp_path: Path) -> None:
+    counts = (*[0] * (BINS - 2), 30, 10)
+    found = Calibration(counts, (*[0.0] * (BINS - 2), 0.9, 0.97), (*[0.0] * (BINS - 2), 0.6, 0.8))
+    with saved_figures() as figures:
+        draw_calibration(found, tmp_path / "calibration.png", title="calibration")
+    shares, images = figures[0].axes
+    assert [bar.get_height() for bar in shares.patches] == [0.6, 0.8]
+    assert [bar.get_height() for bar in images.patches] == list(counts)
