@@ -17,9 +17,14 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # tests' Ray st
 # Beside other tests, workers at Ray's nice 15 get almost nothing, and their test waits for them.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+from hypothesis import HealthCheck, settings
 from tiny_searches import tiny_search
 
 from nas.search.config import SearchConfig
+
+# On a busy machine an example may take any time, and so may the first one, which reads all sources.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 MakeConfig = Callable[..., SearchConfig]
 Nas = Callable[..., tuple[int, str, str]]  # exit code, standard output, standard error
