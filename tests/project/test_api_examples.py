@@ -1,25 +1,22 @@
 """docs/api.md: its examples run, in the order in which they stand."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import timing_rounds
+from apart import run_apart
 from places import REPOSITORY
+from timing_rounds import few_rounds
 
 TEXT = (REPOSITORY / "docs" / "api.md").read_text()
 EXAMPLES = re.findall(r"^## (.+?)$.*?^```python\n(.*?)^```$", TEXT, flags=re.M | re.S)
-RUNNER = """
-import json, sys
-from timing_rounds import few_rounds
-few_rounds()
-for title, code in json.load(sys.stdin):
-    print("##", title, flush=True)
-    exec(compile(code, title, "exec"), {"__name__": title})
-"""
+
+
+def run_examples(examples: list[tuple[str, str]]) -> None:
+    """Runs them as they would be typed, each after its title."""
+    few_rounds()
+    for title, code in examples:
+        print("##", title, flush=True)
+        exec(compile(code, title, "exec"), {"__name__": title})
 
 
 def test_api_document_shows_every_extension_point_in_at_most_12_lines() -> None:
@@ -32,13 +29,7 @@ def test_api_document_shows_every_extension_point_in_at_most_12_lines() -> None:
 
 def test_examples_of_the_api_document_run_one_after_the_other(tmp_path: Path) -> None:
     """One after the other in a process of their own: they change what it knows."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, (REPOSITORY, Path(timing_rounds.__file__).parent)))
-    done = subprocess.run(
-        [sys.executable, "-c", RUNNER],
-        input=json.dumps(EXAMPLES), capture_output=True, text=True, cwd=tmp_path, env=environment,
-        timeout=800, check=False,
-    )  # fmt: skip
+    done = run_apart(run_examples, EXAMPLES, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     printed = dict(re.findall(r"^## (.+)\n((?:(?!##).*\n)*)", done.stdout, flags=re.M))
     assert len(printed) == len(EXAMPLES)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from companion import Companion, Told
 from conftest import Nas
 from log_files import parts_of_rows
 from timing_rounds import few_rounds
-from typed_commands import typed
+from typed_commands import COMMAND, typed
 
 from analysis.ranking import ranked
 from search_spaces.networks.architecture import Architecture
@@ -222,8 +223,9 @@ def test_wrong_input_exits_with_2_and_a_sentence_and_leaves_no_run(
     assert not (tmp_path / "run").exists()
 
 
-def test_wrong_input_in_a_process_of_its_own_prints_no_traceback(tmp_path: Path) -> None:
-    done = typed("search", "quick", "--set", "space.stages[1].op=fusd_mbconv", "--run", tmp_path / "run")
+def test_wrong_input_in_a_new_interpreter_prints_no_traceback(tmp_path: Path) -> None:
+    words = ("search", "quick", "--set", "space.stages[1].op=fusd_mbconv", "--run", str(tmp_path / "run"))
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 2
     assert "did you mean 'fused_mbconv'" in done.stderr
     assert "Traceback" not in done.stderr
