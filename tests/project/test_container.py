@@ -160,6 +160,7 @@ def test_files_copied_into_the_container_are_enough_to_install_and_run(tmp_path:
         "--no-deps",
         "--no-build-isolation",
         "--no-index",
+        "--no-compile",
     ]
     done = subprocess.run(
         [*install, "--target", target, "."], cwd=context, capture_output=True, text=True, check=False

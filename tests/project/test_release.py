@@ -155,6 +155,7 @@ def installed(distributions: tuple[Path, Path], tmp_path: Path) -> Path:
         "-q",
         "--no-deps",
         "--no-index",
+        "--no-compile",
     ]
     subprocess.run([*install, str(distributions[1])], check=True, capture_output=True, text=True)
     found = subprocess.run(
