@@ -17,7 +17,7 @@ from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace
 from search_spaces.interchange.files import FORMATS, to_text
 from search_spaces.networks.architecture import Architecture, Padding
-from search_spaces.networks.counting import count
+from search_spaces.networks.counting import count, on_meta
 from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.networks.resolutions import check_resolution
@@ -238,8 +238,7 @@ def _params(source: Source) -> int:
 
 
 def _on_meta(source: Source) -> Network:
-    with torch.device("meta"):
-        return build_network(source.architecture, num_classes=source.num_classes)
+    return on_meta(lambda: build_network(source.architecture, num_classes=source.num_classes))
 
 
 def _freshness(source: Source) -> str:

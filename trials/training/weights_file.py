@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.bounds import LARGEST_RESOLUTION
+from search_spaces.networks.counting import on_meta
 from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.provenance import DEFAULT_RESOLUTION
 from search_spaces.settings.config_error import ConfigError
@@ -190,8 +190,8 @@ def _contradiction(weights: WeightsFile) -> str:
             return f"{name} is none of {', '.join(values)}"
     if not isinstance(resolution, int) or not 1 <= resolution <= LARGEST_RESOLUTION:
         return "resolution is no number of pixels"
-    with torch.device("meta"):  # costs no memory, whatever they say
-        network = build_network(weights.architecture, num_classes=count)
+    # On the meta device it costs no memory, whatever they say.
+    network = on_meta(lambda: build_network(weights.architecture, num_classes=count))
     needed = {name: tensor.shape for name, tensor in floating_tensors(network).items()}
     if needed != {name: tensor.shape for name, tensor in weights.tensors.items()}:
         return f"its tensors are not those of its architecture and {count:,} classes"
