@@ -7,13 +7,13 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from companion import Companion
 from conftest import MakeConfig
 from folders import files_of
 from formula import formula_result
@@ -21,6 +21,7 @@ from formula_searches import run_search, run_until
 from log_files import forget_identity, part_of
 from rich.console import Console
 from screens import screen_text
+from search_driver import hold
 from typed_commands import COMMAND
 
 from nas.commands.follow import follow
@@ -83,17 +84,10 @@ def test_status_of_a_stopped_run_says_how_to_continue(make_config: MakeConfig, t
 def test_status_of_a_running_run_names_its_driver(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_until(make_config(), folder, rows=4)
-    code = (
-        "import sys; from pathlib import Path; from trials.log.store import RunStore\n"
-        "with RunStore(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(folder)]
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
+    holder = Companion(hold, folder)
+    holder.says("held")
     figures = run_status(folder)
     holder.kill()
-    holder.communicate()
     assert figures.state == "running"
     assert (figures.driver or "").startswith(f"process {holder.pid} on")
     assert run_status(folder).state == "stopped"

@@ -1,7 +1,6 @@
 """The benchmark of strategies runs on a table and on synthetic spaces, and its statistics are right."""
 
 import json
-import subprocess
 import sys
 from itertools import product
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from apart import run_apart
 from places import REPOSITORY
 
 from nas.simulation.simulate import simulate_search
@@ -43,21 +43,28 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return strategies
 
 
+def run_benchmark(words: list[str]) -> None:
+    """Runs the script with these words."""
+    sys.argv = ["strategies.py", *words]
+    sys.path.insert(0, str(BENCHMARKS))
+    import strategies
+
+    strategies.main()
+
+
 def test_strategy_benchmark_runs_on_a_table_and_writes_curves_and_json(tmp_path: Path) -> None:
     rows = list(product(range(3), repeat=4))
     columns = {f"layer{i}": [row[i] for row in rows] for i in range(4)}
     runs = {f"test_acc_{run}": [80.0 + sum(row) + 0.1 * run for row in rows] for run in range(3)}
     costs = {name: [1.0 + sum(row) for row in rows] for name in ("params", "flops")}
     pq.write_table(pa.table({**columns, **runs, **costs}), tmp_path / "table.parquet")
-    done = subprocess.run(
-        [
-            sys.executable, str(BENCHMARKS / "strategies.py"), "--table", str(tmp_path / "table.parquet"),
-            "--seeds", "2", "--budgets", "10,20", "--workers", "1,4", "--output", str(tmp_path / "out"),
-            "--strategies", "random_search,evolution,plain_evolution_20_5,optuna_tpe",
-            "--objectives", "reward", "--processes", "1",
-        ],
-        capture_output=True, text=True, timeout=800, check=False, cwd=REPOSITORY,
-    )  # fmt: skip
+    words = [
+        "--table", str(tmp_path / "table.parquet"), "--seeds", "2", "--budgets", "10,20", "--workers", "1,4",
+        "--output", str(tmp_path / "out"), "--strategies",
+        "random_search,evolution,plain_evolution_20_5,optuna_tpe", "--objectives", "reward",
+        "--processes", "1",
+    ]  # fmt: skip
+    done = run_apart(run_benchmark, words, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out" / "table.json").read_text())
     assert [(b["objective"], b["workers"]) for b in result["blocks"]] == [("reward", 1), ("reward", 4)]

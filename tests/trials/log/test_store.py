@@ -1,16 +1,16 @@
 """The run directory: round trips, order, what survives kills and damage, and one driver at a time."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from companion import Companion, Told
 from conftest import MakeConfig
 from log_files import earlier_file, part_of
 from recorded_rows import NOW, asked, epochs, fill, finished
+from search_driver import hold
 
 from analysis.frame import read_trials
 from analysis.ranking import ranked
@@ -223,18 +223,11 @@ def test_half_written_files_of_a_run_are_swept(tmp_path: Path) -> None:
 def test_run_has_one_driver_at_a_time_and_a_killed_one_frees_it(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     fill(folder)
-    code = (
-        "import sys; from pathlib import Path; from trials.log.store import RunStore\n"
-        "with RunStore(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(folder)]
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
+    holder = Companion(hold, folder)
+    holder.says("held")
     with pytest.raises(RunLockedError, match=f"process {holder.pid} on"):
         RunStore(folder).__enter__()
     holder.kill()
-    holder.communicate()
     with RunStore(folder) as store:
         assert len(store.trials) == 3
 
@@ -282,21 +275,26 @@ def test_a_cached_row_repeats_the_measurements_but_no_time(tmp_path: Path) -> No
     assert outcome_of(again).reward == outcome_of(first).reward
 
 
+def read_views(told: Told, folder: str) -> None:
+    """Reads a run's trials 150 times, and leaves a mark."""
+    try:
+        for _ in range(150):
+            assert len(read_trials(folder)) >= 1
+    finally:
+        Path(f"{folder}-is-read").touch()
+
+
 def test_a_reader_beside_the_driver_reads_only_whole_views(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     fill(folder, trials=1, open_asks=0)
-    code = (
-        "import sys; from analysis.frame import read_trials\n"
-        "for _ in range(150):\n    assert len(read_trials(sys.argv[1])) >= 1\n"
-    )
-    reader = subprocess.Popen([sys.executable, "-c", code, str(folder)])
+    reader = Companion(read_views, str(folder))
     with RunStore(folder) as store:
         trial_id = 1
-        while reader.poll() is None:
+        while not Path(f"{folder}-is-read").exists():
             store.record_trial(finished(store.record_ask(asked(trial_id))))
             store.refresh_views(force=True)
             trial_id += 1
-    assert reader.wait() == 0
+    assert reader.end()[1] == 0
 
 
 def test_a_log_of_an_older_version_reads_with_nulls(tmp_path: Path) -> None:
