@@ -178,7 +178,7 @@ def digits_search_file(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(
         "space: tiny\n"
-        "data: {source: digits, fraction: 0.3}\n"
+        "data: {source: digits, fraction: 0.15}\n"
         "recipe: {epochs: 1, batch_size: 64, resolution: 16, flip: false}\n"
         "strategy: {name: evolution, population: 3, tournament: 2}\n"
         "reward: {step_time_ratio: -0.07, params: -0.05}\n"

@@ -127,7 +127,7 @@ DATA = (
     ),
     images(
         "a picture beyond the limit on pixels",
-        lambda data: (data / "cat" / "0.png").write_bytes(encoded(0, (8_001, 8_000), mode="1")),
+        lambda data: (data / "cat" / "0.png").write_bytes(saved(Image.new("1", (8_001, 8_000)))),
     ),
     images("a class whose pictures are of no kind that is read", _other_kind),
     images("a class of which no picture can be read", _one_junk_class),

@@ -32,7 +32,7 @@ def undisturbed(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 def worker(folder: Path | None, locks: Path) -> RunTrial:
     setup = WorkerSetup(
-        data=DataConfig(source="digits", fraction=0.3),
+        data=DataConfig(source="digits", fraction=0.15),
         reference=read_yaml(SearchSpace, "tiny").reference,
         checkpoints=folder,
         locks=locks,
