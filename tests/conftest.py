@@ -45,13 +45,17 @@ RERUN = {
 }
 
 
+# By their time, those that wait for Ray beside those that compute.
 LONGEST = (
-    "test_made_up_gpu", "test_ray_actors", "test_cli", "test_ray_tune", "test_strategy_contract",
-    "test_full_training", "test_api_examples", "test_golden_behaviour", "test_train", "test_checkpoint",
-    "test_measure", "test_ray_cluster", "test_faults", "test_layering", "test_stopping", "test_own_ops",
-    "test_fvcore", "test_error_catalogue", "test_notebook", "test_container", "test_strategy_benchmark",
-    "test_counting", "test_bound_stopping", "test_search_to_predictions", "test_halving_trials", "test_store",
-    "test_config_properties", "test_cpu_kernels", "test_interchange",
+    "test_ray_actors", "test_made_up_gpu", "test_strategy_contract", "test_cli", "test_full_training",
+    "test_api_examples", "test_trusted_ops", "test_own_ops", "test_push_pull", "test_faults", "test_ray_tune",
+    "test_golden_behaviour", "test_measure", "test_comparing", "test_stored_training", "test_train",
+    "test_error_catalogue", "test_launch_training", "test_checkpoint", "test_stopping", "test_skill",
+    "test_export_formats", "test_run_places", "test_strategy_benchmark", "test_longer_finalists",
+    "test_halving_trials", "test_time_budget", "test_config_properties", "test_cloud_stores",
+    "test_ray_cluster", "test_release", "test_weight_maps", "test_any_network", "test_counting",
+    "test_report", "test_notebook", "test_sliders", "test_terminal", "test_simulate_command",
+    "test_container", "test_layering",
 )  # fmt: skip
 
 
