@@ -3,9 +3,9 @@
     python tests/benchmarks/case_study.py compare/cifar10 compare/cifar10_more --measured step_times.json \
         [--picture FILE.png] [--search runs/winner --search runs/random]
 
-The folders are those of `nas compare … --test …` with the same images, recipe and seeds; the first network of the
-first folder is the one that all others are compared with. Step times are those of one `nas measure --json` of all
-networks, so that they are ratios to one network, measured side by side.
+The folders are those of `nas compare … --test …` with the same images, recipe and seeds; the first network of
+the first folder is the one that all others are compared with. Step times are those of one `nas measure
+--json` of all networks, so that they are ratios to one network, measured side by side.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from analysis.intervals import Estimate
 from analysis.numbers import short_count
 from analysis.paired import PairedDifference, mean_of_seeds, paired_differences
 from analysis.plots import COLOURS
+from analysis.rank_correlation import kendall_tau
 
 MARKERS = "osD^vP*X<>"
 
@@ -52,13 +53,14 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--measured", type=Path, required=True)
     parser.add_argument("--search", action="append", default=[], type=Path)
+    parser.add_argument("--epochs", type=int, default=30, help="of the full trainings")
     parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
     networks = read_networks(arguments.folders, arguments.measured)
     differences = paired_differences(networks[0].accuracies, [each.accuracies for each in networks[1:]])
     print_table(networks, differences)
     for run in arguments.search:
-        print_cost(run, networks[0])
+        print_cost(run, epochs=arguments.epochs)
     if arguments.picture is not None:
         draw(networks, arguments.picture)
 
@@ -93,9 +95,7 @@ def read_networks(folders: list[Path], measured: Path) -> list[Compared]:
 
 def print_table(networks: list[Compared], differences: list[PairedDifference]) -> None:
     """A Markdown table, the first network first, the others by accuracy."""
-    print(
-        "| network | step time | parameters | MACs | n | test accuracy [95 %] | less than the first, paired [95 %] |"
-    )
+    print("| network | step time | parameters | MACs | n | test accuracy [95 %] | minus the first, paired |")
     print("|---|---|---|---|---|---|---|")
     rows = [
         (networks[0], None),
@@ -117,16 +117,28 @@ def print_table(networks: list[Compared], differences: list[PairedDifference]) -
         print("| " + " | ".join(cells) + " |")
 
 
-def print_cost(run: Path, winner: Compared) -> None:
-    """What a search took, over one full training of the winner."""
+def print_cost(run: Path, *, epochs: int) -> None:
+    """What a search took over one full training of its winner, and how its short trials ranked its finalists.
+
+    Cost counts training steps by the step times that were measured, so that it does not depend on what else
+    the machine did; timing and evaluation are left out on both sides.
+    """
     rows = pd.read_parquet(run / "trials.parquet")
-    spent = rows[["build_seconds", "timing_seconds", "train_seconds", "evaluate_seconds"]].sum(axis=1)
-    by_purpose = spent.groupby(rows["purpose"]).agg(["count", "sum"])
-    parts = ", ".join(
-        f"{int(row['count'])} {purpose} {row['sum']:,.0f} s" for purpose, row in by_purpose.iterrows()
+    rows = rows[rows["status"] == "ok"]
+    steps = rows["step_time_ratio"] * rows["epochs"]
+    longer = rows[rows["purpose"] == "finalist"]
+    best = longer.loc[longer["reward"].idxmax()]
+    cost = steps.sum() / (best["step_time_ratio"] * epochs)
+    short = (
+        rows[rows["purpose"] != "finalist"].drop_duplicates("architecture_id").set_index("architecture_id")
     )
+    paired = longer.set_index("architecture_id").join(short, rsuffix="_short", how="inner")
+    for figure in ("reward", "accuracy"):
+        tau = kendall_tau(paired[f"{figure}_short"].tolist(), paired[figure].tolist())
+        print(f"{run}: tau of {figure}, {len(paired)} finalists: {tau:.2f}")
     print(
-        f"{run}: {spent.sum():,.0f} device-seconds ({parts}), {spent.sum() / winner.seconds:.1f} trainings of the winner"
+        f"{run}: {len(short)} trials, {len(longer)} finalists: {steps.sum():,.0f} epochs of the reference, "
+        f"{cost:.1f} trainings of its winner of {epochs} epochs"
     )
 
 
