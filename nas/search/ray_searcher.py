@@ -40,7 +40,7 @@ class TellEntry(TypedDict):
 class StrategySearcher(Searcher):
     """Asks a strategy for each trial of Tune and tells it the last reported `metric`.
 
-    A trial that failed is discarded: it says nothing about its configuration. What a strategy has learned is
+    A trial that failed is withdrawn: it says nothing about its configuration. What a strategy has learned is
     saved as the asks and tells themselves, in JSON, and replayed when Tune restores it.
 
     Args:
@@ -98,7 +98,7 @@ class StrategySearcher(Searcher):
         DurableFiles().write(Path(checkpoint_path), json.dumps(self._log).encode())
 
     def restore(self, checkpoint_path: str) -> None:
-        """Replays asks and tells. Trials that were in flight are discarded: Tune suggests them anew."""
+        """Replays asks and tells. Trials that were in flight are withdrawn: Tune suggests them anew."""
         log: list[AskEntry | TellEntry] = json_value(Path(checkpoint_path).read_text())
         self._strategy, self._log, self._asks = self._build(), [], {}
         for entry in log:
@@ -119,7 +119,7 @@ class StrategySearcher(Searcher):
         asks = (e for e in self._log if e["kind"] == "ask")
         ask = _ask(next(asked for asked in asks if asked["trial_id"] == entry["trial_id"]))
         if entry["reward"] is None:
-            self._strategy.discarded(ask)
+            self._strategy.withdrawn(ask)
         else:
             self._strategy.told(ask, _outcome(entry["reward"]))
 

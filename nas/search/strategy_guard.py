@@ -41,10 +41,10 @@ class GuardedStrategy:
         with self._guarded(f"learning the end of trial {ask.trial_id}"):
             self._strategy.told(ask, outcome)
 
-    def discarded(self, ask: Ask) -> None:
+    def withdrawn(self, ask: Ask) -> None:
         """See Strategy."""
         with self._guarded(f"learning that trial {ask.trial_id} crashed"):
-            self._strategy.discarded(ask)
+            self._strategy.withdrawn(ask)
 
     def leaders(self, count: int) -> list[Choices]:
         """See Recommends; empty if the strategy recommends nothing."""

@@ -124,7 +124,7 @@ class TrialQueue:
     def _teach(self, trial_id: int) -> None:
         ask, outcome = self._untold.pop(trial_id)
         if outcome is None:
-            self.strategy.discarded(ask)
+            self.strategy.withdrawn(ask)
         else:
             self.strategy.told(ask, outcome)
             if outcome.status == "completed":

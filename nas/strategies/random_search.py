@@ -34,5 +34,5 @@ class RandomSearch:
     def told(self, ask: Ask, outcome: Outcome) -> None:
         """Learns nothing."""
 
-    def discarded(self, ask: Ask) -> None:
+    def withdrawn(self, ask: Ask) -> None:
         """Forgets nothing."""

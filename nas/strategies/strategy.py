@@ -18,7 +18,7 @@ class Strategy(Protocol):
     """Proposes choices; sees a ChoiceSpace and outcomes, nothing else.
 
     A search calls `ask`, writes the ask down, and feeds it back by `asked`; when the trial has ended it
-    writes the row down and calls `told`, or `discarded` if it crashed for good. These three are the only
+    writes the row down and calls `told`, or `withdrawn` if it crashed for good. These three are the only
     changes of state, are fed with recorded rows in recorded order, live and on resume alike, and so rebuild a
     strategy exactly. `ask` changes nothing, and draws from a generator made anew of (seed, trial id). Asks
     may be in flight together, and be told in any order.
@@ -36,7 +36,7 @@ class Strategy(Protocol):
         """Observes how the ask's trial ended."""
         ...
 
-    def discarded(self, ask: Ask) -> None:
+    def withdrawn(self, ask: Ask) -> None:
         """Observes that the ask's trial crashed for good, which says nothing about its architecture."""
         ...
 
@@ -50,7 +50,7 @@ class AvoidsAsked:
         """Remembers the choices, which are avoided from now on."""
         self._seen.add(ask.choices)
 
-    def discarded(self, ask: Ask) -> None:
+    def withdrawn(self, ask: Ask) -> None:
         """Forgets the choices, which may be proposed again."""
         self._seen.discard(ask.choices)
 

@@ -146,14 +146,14 @@ class SuccessiveHalving:
             return
         first = self._at_first_rung(ask, outcome)
         if first is None:
-            self._beneath.discarded(ask)  # a longer training, whose accuracy after the first rung is unknown
+            self._beneath.withdrawn(ask)  # a longer training, whose accuracy after the first rung is unknown
         else:
             self._beneath.told(ask, first)
 
-    def discarded(self, ask: Ask) -> None:
+    def withdrawn(self, ask: Ask) -> None:
         """Tells the strategy beneath of a new trial; a promotion is not tried again."""
         if ask.continues is None:
-            self._beneath.discarded(ask)
+            self._beneath.withdrawn(ask)
 
     def _enter(self, ask: Ask, outcome: Outcome) -> None:
         """Adds a completed trial to every rung whose epochs it has reached."""

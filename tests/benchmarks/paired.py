@@ -47,7 +47,7 @@ class Observed:
         self._strategy = strategy
         self._count = 0
         self.recommended: dict[int, Choices] = {}
-        self.ask, self.asked, self.discarded = strategy.ask, strategy.asked, strategy.discarded
+        self.ask, self.asked, self.withdrawn = strategy.ask, strategy.asked, strategy.withdrawn
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
         self._strategy.told(ask, outcome)

@@ -45,7 +45,7 @@ class PlainEvolution:
     def told(self, ask: Ask, outcome: Outcome) -> None:
         self._living.append((outcome.reward, ask.choices))
 
-    def discarded(self, ask: Ask) -> None:
+    def withdrawn(self, ask: Ask) -> None:
         pass
 
 
@@ -87,7 +87,7 @@ class OptunaPeer:
     def told(self, ask: Ask, outcome: Outcome) -> None:
         self._study.tell(self._open.pop(ask.trial_id), self._values(outcome))
 
-    def discarded(self, ask: Ask) -> None:
+    def withdrawn(self, ask: Ask) -> None:
         self._study.tell(self._open.pop(ask.trial_id), state=optuna.trial.TrialState.FAIL)
 
 

@@ -162,7 +162,7 @@ class OptunaStrategy:
         """Tells the study the values, also of bad outcomes: else the sampler would propose them again."""
         self._end(_Event("told", ask.trial_id, values=tuple(self._values(outcome))))
 
-    def discarded(self, ask: Ask) -> None:
+    def withdrawn(self, ask: Ask) -> None:
         """Marks the trial as failed: a crash has no values."""
         self._end(_Event("told", ask.trial_id))
 

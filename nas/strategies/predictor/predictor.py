@@ -253,9 +253,9 @@ class Predictor(AvoidsAsked):
             self._accuracy.append(outcome.accuracy if good else 0.0)
             self._reward.append(max(outcome.reward, 0.0) if good else 0.0)
 
-    def discarded(self, ask: Ask) -> None:
+    def withdrawn(self, ask: Ask) -> None:
         """Forgets the choices, which may be proposed again."""
-        super().discarded(ask)
+        super().withdrawn(ask)
         self._pending.pop(ask.trial_id, None)
 
 

@@ -306,8 +306,8 @@ def strategy_at_fault(place: str, trial_id: int) -> Any:
             if place == "told" and ask.trial_id == trial_id:
                 raise IndexError("no such parent")
 
-        def discarded(self, ask: Ask) -> None:
-            self.inner.discarded(ask)
+        def withdrawn(self, ask: Ask) -> None:
+            self.inner.withdrawn(ask)
 
     return AtFault
 

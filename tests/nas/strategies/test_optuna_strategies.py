@@ -105,7 +105,7 @@ def test_optuna_learns_from_infeasible_trials_and_not_from_lost_workers(strategy
     take(made, 0, "infeasible")
     lost = made.ask(1)
     made.asked(lost)
-    made.discarded(lost)
+    made.withdrawn(lost)
     states = [trial.state.name for trial in made._study.get_trials()]
     assert states == ["COMPLETE", "FAIL"]
 

@@ -259,12 +259,12 @@ def test_policy_that_is_nearly_certain_still_avoids_what_was_asked() -> None:
     assert len(set(asked)) >= 145
 
 
-def test_a_discarded_ask_may_be_proposed_again() -> None:
+def test_a_withdrawn_ask_may_be_proposed_again() -> None:
     strategy = build(ChoiceSpace((4,) * 6), **QUICK)
     ask = strategy.ask(0)
     strategy.asked(ask)
     assert strategy.ask(0).choices != ask.choices
-    strategy.discarded(ask)
+    strategy.withdrawn(ask)
     assert strategy.ask(0) == ask
 
 

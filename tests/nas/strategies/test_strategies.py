@@ -59,9 +59,9 @@ def test_evolution_avoids_choices_that_were_asked_while_it_can() -> None:
     driver = Driver(build("evolution", ChoiceSpace((5,) * 12)))
     drive(driver, 200, in_flight=8)
     asked = [ask.choices for ask in driver.asks]
-    discarded = {ask.choices for kind, ask, _ in driver.record if kind == "discarded"}
+    withdrawn = {ask.choices for kind, ask, _ in driver.record if kind == "withdrawn"}
     assert len(asked) == 200
-    assert {choices for choices, count in Counter(asked).items() if count > 1} <= discarded
+    assert {choices for choices, count in Counter(asked).items() if count > 1} <= withdrawn
     narrow = Driver(build("evolution", ChoiceSpace((2, 2))))
     drive(narrow, 30)  # everything has been seen: still it proposes
     assert len(narrow.asks) == 30

@@ -134,7 +134,7 @@ def test_optuna_in_the_benchmark_is_simulated_by_the_rules_of_a_search(
     assert sum(end.counts for end in ends) == 15
     foreign = Ask(trial_id=99, choices=known.space.sample(np.random.default_rng(0)), epochs=1)
     peer.asked(foreign)
-    peer.discarded(foreign)
+    peer.withdrawn(foreign)
 
 
 def test_p_values_of_the_benchmark_are_corrected_by_holm(benchmark: ModuleType) -> None:

@@ -40,8 +40,8 @@ class Beneath(RandomSearch):
     def told(self, ask: Ask, outcome: Outcome) -> None:
         self.heard.append(("told", ask.trial_id, outcome.reward))
 
-    def discarded(self, ask: Ask) -> None:
-        self.heard.append(("discarded", ask.trial_id, None))
+    def withdrawn(self, ask: Ask) -> None:
+        self.heard.append(("withdrawn", ask.trial_id, None))
 
 
 def halving(epochs: int = 9, *, eta: int = 3) -> tuple[SuccessiveHalving, Beneath]:
@@ -93,9 +93,9 @@ def test_a_trial_is_promoted_once_whatever_becomes_of_it() -> None:
     assert ask.continues == 1
     strategy.asked(ask)
     assert strategy.ask(4).continues is None  # also while it runs
-    strategy.discarded(ask)
+    strategy.withdrawn(ask)
     assert strategy.ask(4).continues is None
-    assert ("discarded", 3, None) not in beneath.heard
+    assert ("withdrawn", 3, None) not in beneath.heard
 
 
 def test_strategy_beneath_halving_hears_of_every_trial_at_the_first_rung() -> None:
@@ -110,7 +110,7 @@ def test_strategy_beneath_halving_hears_of_every_trial_at_the_first_rung() -> No
         run_one(strategy, trial_id, 0.2)
     assert [entry[:2] for entry in beneath.heard if entry[0] != "asked"] == [
         ("told", 0),
-        ("discarded", 1),
+        ("withdrawn", 1),
         *(("told", trial_id) for trial_id in (2, 3, 5)),  # 4 is a promotion
     ]
     assert beneath.heard[1][2] == pytest.approx(0.05)
