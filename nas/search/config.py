@@ -46,7 +46,7 @@ class Budget:
 
     trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
     epochs: int | None = Field(default=None, ge=1)
-    device_seconds: float | None = Field(default=None, gt=0)
+    device_seconds: float | None = Field(default=None, gt=0, description="seconds")
 
     def __post_init__(self) -> None:
         given = [name for name, value in vars(self).items() if value is not None]

@@ -21,7 +21,7 @@ class Limits:
     macs: int | None = Field(default=None, ge=1)  # per image
     step_time_ratio: float | None = Field(default=None, gt=0)
     inference_time_ratio: float | None = Field(default=None, gt=0)
-    inference_seconds: float | None = Field(default=None, gt=0)
+    inference_seconds: float | None = Field(default=None, gt=0, description="seconds")
     step_memory_bytes: int | None = Field(default=None, ge=1)  # peak memory of a training step
 
     def counted(self) -> dict[str, int]:

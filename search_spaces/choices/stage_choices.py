@@ -16,7 +16,7 @@ from search_spaces.networks.architecture import (
     no_multiple,
 )
 from search_spaces.networks.bounds import MAX_CHANNELS, MAX_LAYERS
-from search_spaces.networks.ops import SHIPPED_OPS, Op, is_own_op, op_facts
+from search_spaces.networks.ops import SHIPPED_OPS, Op, is_own_op, no_op, op_facts
 from search_spaces.networks.stage_fields import (
     ABSENT,
     Activation,
@@ -27,6 +27,7 @@ from search_spaces.networks.stage_fields import (
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.kinds import LEFT_OUT
 from search_spaces.settings.strict import STRICT
+from search_spaces.settings.value_hints import list_hint
 
 DECIDED = (
     "op",
@@ -52,7 +53,18 @@ def _as_options(value: Any) -> Any:
     return value if isinstance(value, (list, tuple, dict)) else [value]
 
 
-Ops = Annotated[tuple[Op, ...], BeforeValidator(_as_options), Field(min_length=1)]
+def _as_ops(value: Any) -> Any:
+    """As `_as_options`, of ops.
+
+    Raises:
+        ValueError: one text names several of them.
+    """
+    if isinstance(value, str) and (hint := list_hint(value, SHIPPED_OPS)):
+        raise ValueError(f"{no_op(value)}{hint}")
+    return _as_options(value)
+
+
+Ops = Annotated[tuple[Op, ...], BeforeValidator(_as_ops), Field(min_length=1)]
 Kernels = Annotated[tuple[KernelSize, ...], BeforeValidator(_as_options), Field(min_length=1)]
 Expansions = Annotated[
     tuple[ExpansionRatio, ...],

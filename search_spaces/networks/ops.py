@@ -10,7 +10,6 @@ from pydantic import BeforeValidator
 from search_spaces.networks.stage_fields import ABSENT, SILU, expanded_width
 from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.places import shown
-from search_spaces.settings.value_hints import list_hint
 
 # A class in a module of the user's: ASCII, so that no two names look alike, and no path.
 OWN_OP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -39,8 +38,12 @@ def _op(given: Any) -> Any:
             f"{shown(given)} is not an op; one of your own is {OWN_FORM}, of letters without accents, digits "
             f"and _, in at most {MAX_NAME} characters"
         )
-    meant = list_hint(str(given), names) or suggestion(str(given), names)
-    raise ValueError(f"{shown(given)} is not an op; ops are {', '.join(names)}{meant}")
+    raise ValueError(f"{no_op(given)}{suggestion(str(given), names)}")
+
+
+def no_op(given: Any) -> str:
+    """A sentence about a value that is not the name of an op."""
+    return f"{shown(given)} is not an op; ops are {', '.join(sorted(SHIPPED_OPS))}"
 
 
 Op = Annotated[str, BeforeValidator(_op)]

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 LEFT_OUT = "left_out"  # in a field's metadata: the value with which files and JSON do not hold it
 MOST_KEYS = 20  # of a mapping that are all named
 MAX_WRITTEN = 2  # keys of a mapping that is written out beside other alternatives
@@ -71,10 +73,16 @@ def kind_at(cls: Any, location: Iterable[int | str]) -> Any:
 
 def unit_at(cls: Any, location: Sequence[int | str]) -> str:
     """The unit of a number that stands at a location: the description of its field; empty if it has none."""
+    field = field_at(cls, location)
+    return (field and field.description) or ""
+
+
+def field_at(cls: Any, location: Sequence[int | str]) -> FieldInfo | None:
+    """The field of a checked dataclass at a location; None for an item of a list, and where none is known."""
     if not location or isinstance(location[-1], int):
-        return ""
-    fields = getattr(kind_at(cls, location[:-1]), "__pydantic_fields__", {})
-    return getattr(fields.get(location[-1]), "description", None) or ""
+        return None
+    fields: Mapping[str, FieldInfo] = getattr(kind_at(cls, location[:-1]), "__pydantic_fields__", {})
+    return fields.get(location[-1])
 
 
 def words_for(kind: Any) -> str:

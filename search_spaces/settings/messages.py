@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from search_spaces.settings.faults import FaultsError
 from search_spaces.settings.kinds import (
+    field_at,
     fields_of,
     is_union,
     item_kind,
@@ -110,7 +111,7 @@ def _without_meant(cls: type, mapping: Any, sentences: dict[Location, str]) -> d
     for place, said in sentences.items():
         if place and isinstance(place[-1], str):
             filled |= filled_by_mending(cls, mapping, place)
-            filled |= {(*place[:-1], name) for name in re.findall(r"\(did you mean '(\w+)'", said)}
+            filled |= {(*place[:-1], name) for name in re.findall(r"\(did you mean '(\w+)'\?", said)}
     return {
         place: said for place, said in sentences.items() if not (said.startswith(MISSING) and place in filled)
     }
@@ -146,9 +147,7 @@ def _converted(cls: type, kind: Any, value: Any, location: Location = ()) -> Ite
         taken |= {bool} if isinstance(value, str) and value.lower() in TRUE_OR_FALSE else set()
         if kinds & {*NUMBERS, bool} and not kinds & taken and value not in names_in(kind):
             is_alone = item_kind(kind) in (int, float)
-            yield Complaint(
-                location, _another_given(value, kind, unit=unit_at(cls, location), is_alone=is_alone)
-            )
+            yield Complaint(location, _another_given(cls, location, value, kind, is_alone=is_alone))
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _converted(cls, value_kind(kind, key), item, (*location, key))
@@ -230,7 +229,7 @@ def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails,
     if kind == "literal_error" and is_name and not is_union(kind_at(cls, location)):
         options = re.findall(r"'([^']*)'|(\d+)", context.get("expected", ""))
         names = sorted(a or b for a, b in options)
-        meant = list_hint(str(found), names) or suggestion(str(found), names)
+        meant = (list_hint(str(found), names) if is_alone else "") or suggestion(str(found), names)
         return f"{shown(found)} is not one of {', '.join(names)}{meant}"
     bounds = {
         "greater_than": "above {gt}",
@@ -246,7 +245,7 @@ def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails,
         return f"{shown(found)} is out of range; it must be {bound}"
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
         return _another_length(kind_at(cls, location), found, context)
-    return _another_given(found, kind_at(cls, location), unit=unit_at(cls, location), is_alone=is_alone)
+    return _another_given(cls, location, found, kind_at(cls, location), is_alone=is_alone)
 
 
 def _shortly(bound: Any) -> Any:
@@ -272,9 +271,11 @@ def _another_length(kind: Any, found: Any, context: Mapping[str, Any]) -> str:
     return f"{given}; expected {words} {number:,} {part}{plural}{kinds}"
 
 
-def _another_given(found: Any, kind: Any, *, unit: str = "", is_alone: bool = False) -> str:
+def _another_given(cls: type, location: Location, found: Any, kind: Any, *, is_alone: bool = False) -> str:
     """A sentence about a value of another kind; `is_alone`: it may stand for a list of one."""
+    unit = unit_at(cls, location)
     expected = words_for(kind) + (f" of {unit}" if unit else "")
     if is_alone and (item := item_kind(kind)) is not None:
         expected = f"{words_for(item)}, or a list of several"
-    return f"{shown(found)} given; expected {expected}{value_hint(found, kind, expected=expected)}"
+    hint = value_hint(found, kind, expected=expected, field=field_at(cls, location))
+    return f"{shown(found)} given; expected {expected}{hint}"

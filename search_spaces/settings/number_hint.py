@@ -1,5 +1,6 @@
 """The number that a text may be meant as: 10%, 32px, 1,000, 0,07, 5M, 1:30, 1/64."""
 
+import math
 import re
 import unicodedata
 
@@ -40,7 +41,10 @@ def _of_sixty(word: str) -> str:
 
 def _hint(text: str) -> str:
     word = text.strip("'\"“”‘’ ")
-    if any(character.isdigit() and not character.isascii() for character in word):
+    digits = [each for each in word if each.isdigit() and not each.isascii()]
+    if any(not each.isdecimal() for each in digits):
+        return ""  # exponents, and numbers in circles: they are no digits of a number
+    if digits:
         plainer = unicodedata.normalize("NFKC", word)
         return f"; write {plainer}, in plain characters" if NUMBER.fullmatch(plainer) else ""
     if (comment := COMMENT.fullmatch(word)) and NUMBER.fullmatch(comment[1]):
@@ -50,8 +54,6 @@ def _hint(text: str) -> str:
     if square := re.fullmatch(r"(\d+)\s*[x×]\s*\1", word):
         return f"; write {square[1]}"
     word = COMPARISON.sub("", word, count=1).rstrip(",;")
-    if re.fullmatch(r"\d+( \d+)+", word):
-        return f"; write [{', '.join(word.split())}]"
     if dash := DASHES.search(word):
         meant = _hint(word.replace(dash[0], "-")).removesuffix(", without quotes").removeprefix("; ")
         return meant and f"; '{dash[0]}' is U+{ord(dash[0]):04X} and no minus sign: {meant}"
@@ -61,7 +63,7 @@ def _hint(text: str) -> str:
         return f"; colons are not read as one number: write {_of_sixty(word)}, if that is meant"
     plain = re.sub(r"(?<=\d),(?=\d)", ".", word)
     found = NUMBER.fullmatch(plain)
-    if not found:
+    if not found or not math.isfinite(float(found[1]) * 1e9):
         return ""
     number, unit = found[1], found[2]
     if not unit:

@@ -53,6 +53,11 @@ def shown(found: Any) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
+def is_shown_whole(found: Any) -> bool:
+    """True if `shown` leaves nothing of a value out, so that it can be part of a proposal."""
+    return not shown(found).endswith("…")
+
+
 def _in_yaml(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_in_yaml(key)}: {_in_yaml(item)}" for key, item in value.items()) + "}"

@@ -27,14 +27,12 @@ def unknown_key(cls: type, mapping: Any, location: Location) -> str:
 def _meant_beside(kind: Any, key: str, beside: Any) -> str:
     """The end of a sentence about what a key is meant as, by the keys that stand beside it.
 
-    Most likely it is one that is missing, and hardly one that stands there already.
+    Of names about as near it is one that is missing, and hardly one that stands there already.
     """
     missing = [name for name in needed_keys(kind) if name not in beside]
     absent = [name for name in fields_of(kind) if name not in beside]
-    if meant := suggestion(key, missing) or suggestion(key, absent):
+    if meant := suggestion(key, absent, likelier=missing):
         return meant
-    if sole := _sole_missing(kind, beside):
-        return f" (did you mean '{sole}'?)"
     return suggestion(key, fields_of(kind), close=VERY_CLOSE)
 
 
@@ -67,27 +65,18 @@ def filled_by_mending(cls: type, mapping: Any, location: Location) -> set[Locati
     if _is_wrapped(beside, found, fields):
         return {(*within, name) for name in found}
     places = _outermost_places(cls, key)
-    if len(places) == 1:
-        return {places[0][:length] for length in range(1, len(places[0]))}
-    return set() if places else {(*within, _sole_missing(kind_at(cls, within), beside))}
+    return {places[0][:length] for length in range(1, len(places[0]))} if len(places) == 1 else set()
 
 
 def _key_before_colon(key: str) -> str:
     """The key of `seed:0`, which YAML reads as one word; empty of other words."""
-    match = re.match(r"(\w+):\S", key)
+    match = re.match(r"([\w.-]+):(?!//)\S", key)
     return match[1] if match else ""
 
 
 def _is_wrapped(beside: Any, found: Any, fields: Iterable[str]) -> bool:
     """True if one key holds all that belongs a level higher."""
     return len(beside) == 1 and isinstance(found, dict) and bool(found) and found.keys() <= set(fields)
-
-
-def _sole_missing(kind: Any, beside: Any) -> str:
-    """The one key that is missing where one is too many; empty where there are more of either."""
-    missing = [name for name in needed_keys(kind) if name not in beside]
-    unknown = [name for name in beside if name not in fields_of(kind)]
-    return missing[0] if len(missing) == len(unknown) == 1 and len(beside) > 1 else ""
 
 
 def _belongs(places: list[Location]) -> str:

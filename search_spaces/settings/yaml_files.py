@@ -180,7 +180,8 @@ def _in_named_file(complaint: Complaint, owners: Origins, written: _Written) -> 
     """Words about a file that the key meant belongs into: one sets it there by --set, or in one's own."""
     value = value_at(written.mapping, complaint.location)
     for place, file in owners.items():
-        inner = re.search(rf"did you mean .*'({re.escape(place_of(place))}\.\w+)'", complaint.sentence)
+        # Where it may belong into several places, it is not for us to choose one.
+        inner = re.search(rf"\(did you mean '({re.escape(place_of(place))}\.\w+)'\?", complaint.sentence)
         if inner and len(place) == 1 and not file.is_option and isinstance(value, int | float):
             replaced_by = f"--set {inner[1]}={shown(value)}"
             return f"; {place_of(place)} is read from {file.name}: replace its value by {replaced_by}"
@@ -262,8 +263,10 @@ def _check_mapping(value: Any, origin: Origin, kind: Any = None) -> None:
         found = KINDS.get(type(value), type(value).__name__)
         keys = f", with the keys {', '.join(fields_of(kind))}" if fields_of(kind) else ""
         sentence = f"holds {found}; a mapping (key: value lines) is expected{keys}"
-        if isinstance(value, str) and "=" in value:
-            sentence = f"holds {found}; write ': ' in the place of each '='"
+        if isinstance(value, str):
+            given = re.findall(r"([\w-]+)\s*=(?!=)", value)
+            if sum(key in fields_of(kind) for key in given) > len(given) / 2:
+                sentence += "; write ': ' in the place of each '='"
         raise ConfigError(said_of(origin, origin.at, sentence))
 
 

@@ -72,7 +72,6 @@ def said_of(folder: Path, text: str, old: str, new: str) -> list[str]:
             "channels",
             "belongs into each item of 'stages')",
         ),
-        (SPACE, "channels: 16", "filters: 16", "stages[0].filters", "(did you mean 'channels'?)"),
         (SPACE, "stem_channels: 8\n", "stem: 8\n", "stem", "(did you mean 'stem_channels'?)"),
         (RECIPE, "learning_rate", "lr", "lr", "(did you mean 'learning_rate'?)"),
         (SPACE, "layers: [1, 2]}", "layers: [1, 2], se: 0.25}", "stages[0].se", "(did you mean 'se_ratio'?)"),
@@ -101,6 +100,29 @@ def said_of(folder: Path, text: str, old: str, new: str) -> list[str]:
         (RECIPE, "{start: 16, end: 32}", "[16, 32]", "resolution", "; write {start: 16, end: 32}"),
         (RECIPE, "{start: 16, end: 32}", "(16, 32)", "resolution", "; write {start: 16, end: 32}"),
         (RECIPE, "{start: 16, end: 32}", "32x32", "resolution", "; write 32"),
+        (RECIPE, "{start: 16, end: 32}", "16,32", "resolution", "; write {start: 16, end: 32}"),
+        (RECIPE, "{start: 16, end: 32}", "128,300", "resolution", "; write {start: 128, end: 300}"),
+        (RECIPE, "{start: 16, end: 32}", "16/32", "resolution", "; write {start: 16, end: 32}"),
+        (RECIPE, "{start: 16, end: 32}", "0,5", "resolution", "; write 0.5"),
+        (RECIPE, "{start: 16, end: 32}", "1/64", "resolution", "write 0.015625"),
+        (SPACE, "layers: [1, 2]", "layers: 1:4", "stages[0].layers", "; write [1, 2, 3, 4]"),
+        (SPACE, "layers: [1, 2]", "layers: '1,2'", "stages[0].layers", "; write [1, 2]"),
+        (SPACE, "layers: [1, 2]", "layers: '1,000'", "stages[0].layers", "; write 1000"),
+        (SEARCH, "", "timing: bf16\n", "timing", "; write {precision: bf16}"),
+        (SEARCH, "", "finalists: 3\n", "finalists", "; write {count: 3}"),
+        (SEARCH, "{params: -0.05}", "none", "reward", "; write {}, where nothing is meant"),
+        (RECIPE, "", "weight_decay: None\n", "weight_decay", "; leave the key out for its default"),
+        (SEARCH, "", "timing: none\n", "timing", "; leave the key out for its default"),
+        # Durations
+        (SEARCH, "{trials: 24}", "{device_seconds: 10m}", "budget.device_seconds", "; write 600"),
+        (SEARCH, "", "trial_timeout: 10M\n", "trial_timeout", "; write 600"),
+        (SEARCH, "", "trial_timeout: 1d\n", "trial_timeout", "; write 86400"),
+        (SEARCH, "", "trial_timeout: 1h30m\n", "trial_timeout", "; write 5400"),
+        # Names: the nearest, not the first that begins so
+        (RECIPE, "", "decay: 0.9\n", "decay", "(did you mean 'rms_decay'?)"),
+        (RECIPE, "", "evaluation: center\n", "evaluation", "(did you mean 'evaluation_crop'?)"),
+        (SEARCH, "", "step: measured\n", "step", "(did you mean 'step_time'?)"),
+        (SEARCH, "", "timing: {batch: 8}\n", "timing.batch", "(did you mean 'batch_size'?)"),
         (RECIPE, "flip: false", "flip: 0", "flip", "; write false"),
         (RECIPE, "flip: false", "flip: y", "flip", "; write true"),
         (RECIPE, "mixup: 0", "mixup: None", "mixup", "; leave the key out, where nothing is meant"),
@@ -152,9 +174,86 @@ def test_a_file_whose_content_stands_a_level_too_deep_misses_nothing(tmp_path: P
     assert said.endswith("what stands in it is expected here, without 'recipe:' (line 1)")
 
 
-def test_a_text_with_signs_of_equality_is_told_of_colons(tmp_path: Path) -> None:
-    (said,) = said_of(tmp_path, RECIPE, RECIPE, "epochs = 8\nbatch_size = 64\n")
-    assert said == "mine.yaml: holds text; write ': ' in the place of each '='"
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        ("epochs = 8\nbatch_size = 64\n", True),
+        ("torch==2.1\nnumpy==2\n", False),
+        ("https://example.org/?epochs=8&x=1&y=2\n", False),
+        ("model = build(width=2)\n", False),
+    ],
+)
+def test_a_text_of_known_keys_and_signs_of_equality_is_told_of_colons(
+    tmp_path: Path, text: str, is_told: bool
+) -> None:
+    (said,) = said_of(tmp_path, RECIPE, RECIPE, text)
+    assert "holds text; a mapping (key: value lines) is expected, with the keys epochs, batch_size" in said
+    assert said.endswith("; write ': ' in the place of each '='") == is_told
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "missing", "unknown", "meant"),
+    [
+        # A misspelt key that may be left out, beside one that may not
+        (SPACE, "expansion_ratio: 4", "se_ratios: 0", "stages[0].expansion_ratio", "se_ratios", "se_ratio"),
+        (RECIPE, "epochs: 8", "warmup_epoch: 1", "epochs", "warmup_epoch", "warmup_epochs"),
+        (RECIPE, "epochs: 8", "weight_decai: 0", "epochs", "weight_decai", "weight_decay"),
+        (RECIPE, "batch_size: 64", "precisions: auto", "batch_size", "precisions", "precision"),
+        (SEARCH, "strategy: evolution", "steptime: measured", "strategy", "steptime", "step_time"),
+        (SEARCH, "recipe: proxy_digits", "objectives: accuracy", "recipe", "objectives", "objective"),
+        (SEARCH, "budget: {trials: 24}", "finalist: {count: 3}", "budget", "finalist", "finalists"),
+        (SPACE, "stem_channels: 8", "stem_strides: 2", "stem_channels", "stem_strides", "stem_stride"),
+        # A key of nothing here
+        (SEARCH, "budget: {trials: 24}", "wandb: true", "budget", "wandb", ""),
+        (SPACE, "head_channels: 32", "name: mine", "head_channels", "name", ""),
+        (SPACE, "channels: 16", "filters: 16", "stages[0].channels", "filters", ""),
+    ],
+)  # fmt: skip
+def test_a_missing_key_is_missed_beside_an_unknown_one(
+    tmp_path: Path, text: str, old: str, new: str, missing: str, unknown: str, meant: str
+) -> None:
+    said = said_of(tmp_path, text, old, new)
+    assert any(line.startswith(f"mine.yaml: {missing}: missing; expected ") for line in said)
+    (line,) = (line for line in said if f"'{unknown}' is not a key here" in line)
+    assert f"(did you mean '{meant}'?)" in line if meant else "did you mean" not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "end"),
+    [
+        # No proposal that would be refused in its turn, or is not certain
+        (SEARCH, "{trials: 24}", "0", "device_seconds (line 6)"),
+        (SEARCH, "", "finalists: 0\n", "repeats, epochs (line 8)"),
+        (SEARCH, "", "bound_stopping: 95.0\n", "the key max_accuracy (line 8)"),
+        (SEARCH, "", "resolution: 16\n", "'recipe.resolution' or 'timing.resolution'?) (line 8)"),
+        (SEARCH, "{trials: 24}", "none", "device_seconds (line 6)"),
+        (RECIPE, "epochs: 8", "epochs: None", "a whole number (line 1)"),
+        (RECIPE, "0.016", "10\u2076", "a number (line 4)"),
+        (RECIPE, "0.016", "1e400k", "a number (line 4)"),
+        (SPACE, "layers: [1, 2]", "layers: [None]", "a whole number (line 3)"),
+        # No list where one value belongs
+        (RECIPE, "", "optimizer: rmsprop, sgd\n", "(did you mean 'rmsprop'?) (line 7)"),
+        (RECIPE, "", "schedule: cosine, constant\n", "(did you mean 'constant'?) (line 7)"),
+        (RECIPE, "epochs: 8", "epochs: 8 16", "a whole number (line 1)"),
+        (SPACE, "{op: mbconv", "{op: 'mbconv, conv'", "(did you mean 'mbconv'?) (line 8)"),
+        # No text that is too long to be shown
+        (SEARCH, "", f"warm_start: [runs/{'a' * 90}]\n", "expected text (line 8)"),
+        (SEARCH, "{source: digits}", "a" * 90, "max_corrupt, max_pixels (line 2)"),
+        (SEARCH, "", f"trial_timeout: {'9' * 400}h\n", "a number of seconds (line 8)"),
+        (SPACE, "[mbconv, fused_mbconv]", f"'{', '.join(['mbconv'] * 20)}'", "mbconv, uib (line 3)"),
+    ],
+)  # fmt: skip
+def test_no_proposal_is_made_that_cannot_be_meant(
+    tmp_path: Path, text: str, old: str, new: str, end: str
+) -> None:
+    (said,) = said_of(tmp_path, text, old, new)
+    assert said.endswith(end)
+
+
+@pytest.mark.parametrize("key", ["warmup-epochs:2", "data.source:digits"])
+def test_a_key_that_holds_its_value_misses_a_space(tmp_path: Path, key: str) -> None:
+    (said,) = said_of(tmp_path, RECIPE, "flip: false", f"? {key}")
+    assert "is a key without a value; a space is missing behind the ':'" in said
 
 
 def test_an_architecture_with_lists_is_told_what_a_list_means(tmp_path: Path) -> None:
