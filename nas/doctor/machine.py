@@ -1,4 +1,4 @@
-"""Cores, clocks and other work of a machine, as Linux reports them; nothing elsewhere."""
+"""Cores, clocks and other work of a machine, as far as Linux reports them; on other systems nothing."""
 
 import os
 import time

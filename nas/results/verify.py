@@ -105,7 +105,7 @@ def _audit_faults(run: Path) -> list[Fault]:
 
 
 def _identity_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
-    """Faults of search.yaml and of files on which the search depends: other than the log has recorded."""
+    """Files of the search that differ from what the log recorded, and records of it that the log has lost."""
     identity = identity_of(contents.recorded_identities())
     if identity is not None:
         for fault in changed_files(run, identity):

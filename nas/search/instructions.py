@@ -66,7 +66,7 @@ class Queue(Protocol):
         ...
 
     def run_again(self, trial_id: int) -> int:
-        """Queues a trial whose worker was lost once more; returns the number of that attempt."""
+        """Queues another attempt at a trial whose worker was lost; returns the number of that attempt."""
         ...
 
     def ended(self, trial_id: int, outcome: Outcome | None, *, seconds: float) -> None:

@@ -128,7 +128,7 @@ class SuccessiveHalving:
     # ------------------------------------------------------------------ what is recorded
 
     def asked(self, ask: Ask) -> None:
-        """Takes a promoted trial off the waiting list, also if it will fail; passes on others."""
+        """Takes a promoted trial off the waiting list, however its trial will end; passes on others."""
         if ask.continues is None:
             self._beneath.asked(ask)
             return

@@ -153,7 +153,7 @@ class DeviceLock:
             os.close(descriptor)
 
     def release(self) -> None:
-        """Releases the device and its place, after the work that this process has queued is done.
+        """Releases whatever is held, after the work that this process has queued on a device is done.
 
         An error of that work is left to whoever next uses the device: the place is free in any case.
         """

@@ -58,7 +58,7 @@ def over(number: int, size: int) -> int:
 
 
 def factor_of(number: int) -> int:
-    """8 where it divides the number, else 1. From a product the compiler infers wide loads."""
+    """8 where it divides the number, else 1. A product shows where addresses allow wide loads."""
     return 8 if number % 8 == 0 else 1
 
 
