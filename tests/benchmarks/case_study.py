@@ -124,7 +124,7 @@ def print_cost(run: Path, *, epochs: int) -> None:
     the machine did; timing and evaluation are left out on both sides.
     """
     rows = pd.read_parquet(run / "trials.parquet")
-    rows = rows[rows["status"] == "ok"]
+    rows = rows[rows["status"] == "completed"]
     steps = rows["step_time_ratio"] * rows["epochs"]
     longer = rows[rows["purpose"] == "finalist"]
     best = longer.loc[longer["reward"].idxmax()]
