@@ -31,8 +31,8 @@ OTHER_NUMBERS = (
     "not tested: the best of more finalists is higher by luck; give all an equal `finalists.count`"
 )
 CHOSEN = (
-    "each winner is the best of {0} finalists by these same trainings, so that its mean is too high: of equal "
-    "numbers on both sides, and still not exactly what Welch's test supposes"
+    "each winner is the best of {0} finalists by these same trainings, so that its mean is too high: of "
+    "equal numbers on both sides, and still not exactly what Welch's test supposes"
 )
 OF_NETWORKS = "of these two networks; one run of each says nothing about its strategy"
 ALIKE = "not tested: the values do not vary"

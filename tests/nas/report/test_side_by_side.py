@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from conftest import Nas
 from schema_files import validate
 from synthetic_run import synthetic_config, write_rows, write_run
 
+from analysis.frame import read_trials
 from analysis.ranking import rewards
 from nas.report.facts import read_facts
 from nas.report.side_by_side.compared import AT_TRIALS, differences, side_by_side_figures
@@ -315,6 +317,26 @@ def test_a_copy_of_a_run_is_set_apart_and_winners_of_unequal_numbers_are_not_tes
     for side in found.sides:
         assert side.facts.headline is not None
         assert side.facts.headline.trial_id == side.facts.standings[0].finalist.trial_id
+
+
+def test_by_another_device_winners_alone_compare_and_a_run_not_measured_there_is_apart(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(run: Path, device: str) -> list[SimpleNamespace]:
+        if run.name == "random":
+            raise ConfigError(f"{run}: nothing was measured there")
+        ids = read_trials(run)["architecture_id"].dropna().unique()
+        return [SimpleNamespace(architecture_id=name, step_time_ratio=1.0) for name in ids]
+
+    monkeypatch.setattr("nas.measuring.retarget.retargeted", measured)
+    found = read(runs, "first", "again", "random", device="Other GPU")
+    assert [bool(side.apart) for side in found.sides] == [False, False, True]
+    assert "no step times on Other GPU (nothing was measured there)" in found.sides[2].apart[0]
+    assert (found.at_trials, found.at_seconds) == (None, None)
+    figures = side_by_side_figures(found, Path("page.html"))
+    assert not [line for line in figures.differences if line.measure.startswith(AT_TRIALS)]
+    assert any("nothing is said at equal trials" in words for words in figures.cautions)
+    assert "Not drawn: only trials" in page(found, figures)
 
 
 def test_each_comparison_has_a_file_of_its_own(tmp_path: Path) -> None:
