@@ -9,6 +9,7 @@ import scipy  # its parts load at their first use
 
 NORMAL = 1.959964  # 97.5 % quantile: half of a 95 % interval, in standard errors
 RESAMPLES = 1_000
+ALIKE = 1e-6  # values that are closer than this do not vary: shares of equal counts of images, rounding
 
 
 class Estimate(NamedTuple):
@@ -42,6 +43,11 @@ def half_width(values: np.ndarray) -> np.ndarray:
     return np.asarray(student_t(count - 1) * values.std(axis=0, ddof=1) / np.sqrt(count))
 
 
+def vary(values: np.ndarray) -> bool:
+    """True if values tell how they vary: several, which are not all alike but for rounding."""
+    return len(values) > 1 and bool(np.ptp(values) >= ALIKE)
+
+
 def mean(values: np.ndarray) -> Estimate:
     """A mean with Student's interval."""
     value, half = float(values.mean()) if len(values) else np.nan, float(half_width(values))
@@ -49,12 +55,12 @@ def mean(values: np.ndarray) -> Estimate:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """Difference of two means, with Welch's interval."""
-    if min(len(first), len(second)) < 2:
+    """Difference of two means, with Welch's interval; NaN where nothing tells how values vary."""
+    if not _are_testable(first, second):
         value = float(first.mean() - second.mean()) if len(first) and len(second) else np.nan
         return Estimate(value, np.nan, np.nan)
     value, error, freedom = _welch(first, second)
-    half = student_t(freedom) * error if error else 0.0
+    half = student_t(freedom) * error
     return Estimate(value, value - half, value + half)
 
 
@@ -63,10 +69,15 @@ def welch_p_value(first: np.ndarray, second: np.ndarray) -> float | None:
 
     None where nothing tells how values vary: fewer than two on a side, or all alike on both.
     """
-    if min(len(first), len(second)) < 2:
+    if not _are_testable(first, second):
         return None
     value, error, freedom = _welch(first, second)
-    return float(2 * scipy.special.stdtr(freedom, -abs(value) / error)) if error else None
+    return float(2 * scipy.special.stdtr(freedom, -abs(value) / error))
+
+
+def _are_testable(first: np.ndarray, second: np.ndarray) -> bool:
+    """True if both sides have two values at least, and one of them tells how values vary."""
+    return min(len(first), len(second)) > 1 and (vary(first) or vary(second))
 
 
 def _welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
@@ -74,8 +85,6 @@ def _welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
     parts = [float(x.var(ddof=1)) / len(x) for x in (first, second)]
     total = sum(parts)  # variance of the difference
     value = float(first.mean() - second.mean())
-    if total == 0:
-        return value, 0.0, math.inf
     # The degrees of freedom of two variances that may differ.
     freedom = total**2 / sum(p**2 / (len(x) - 1) for p, x in zip(parts, (first, second), strict=True))
     return value, math.sqrt(total), freedom

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # its parts load at their first use
 
-from analysis.intervals import Estimate, mean
+from analysis.intervals import Estimate, mean, vary
 
-ALIKE = 1e-6  # shares that are closer than this are of equal counts of images
 SURE = 0.05  # probability of one false "sure" or more among all comparisons, where nothing differs
 
 
@@ -54,17 +53,13 @@ def mean_of_seeds(values: np.ndarray) -> Estimate:
     not matter.
     """
     found = mean(values)
-    return found if _vary(values) else Estimate(found.value, np.nan, np.nan)
-
-
-def _vary(values: np.ndarray) -> bool:
-    return len(values) > 1 and bool(np.ptp(values) >= ALIKE)
+    return found if vary(values) else Estimate(found.value, np.nan, np.nan)
 
 
 def _p_value(differences: np.ndarray) -> float | None:
     """Probability of a mean so far from 0, or farther, where there is no difference; None: no interval."""
     count = len(differences)
-    if not _vary(differences):
+    if not vary(differences):
         return None
     error = float(differences.std(ddof=1)) / np.sqrt(count)
     return float(2 * scipy.special.stdtr(count - 1, -abs(float(differences.mean())) / error))

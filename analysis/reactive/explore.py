@@ -65,7 +65,7 @@ def _(again, ranked, read_trials, run_field):
     again  # a click reads the rows that a search has added
     run = run_field.value
     trials = read_trials(run)
-    ranked(trials, 5)[["trial_id", "accuracy", "step_time_ratio", "params", "reward", "purpose"]]
+    ranked(trials, 5)[["run", "trial_id", "accuracy", "step_time_ratio", "params", "reward", "purpose"]]
     return run, trials
 
 
@@ -79,8 +79,14 @@ def _(describe_columns, mo):
 def _(mo):
     w = mo.ui.slider(-0.5, 0.0, step=0.005, value=-0.07, label="exponent of step time", show_value=True)
     v = mo.ui.slider(-0.5, 0.0, step=0.005, value=-0.05, label="exponent of parameters", show_value=True)
+    any_step_time = 5.0  # the slider's end, at which trials without a step time are there, too
     slowest = mo.ui.slider(
-        0.1, 5.0, step=0.05, value=5.0, label="step time at most, x reference", show_value=True
+        0.1,
+        any_step_time,
+        step=0.05,
+        value=any_step_time,
+        label="step time at most, x reference (at its end: any)",
+        show_value=True,
     )
     mo.vstack(
         [
@@ -92,15 +98,16 @@ def _(mo):
             mo.hstack([w, v, slowest], wrap=True),
         ]
     )
-    return slowest, v, w
+    return any_step_time, slowest, v, w
 
 
 @app.cell
-def _(floats, ranked, reranked, slowest, trials, v, w):
+def _(any_step_time, floats, ranked, reranked, slowest, trials, v, w):
     now = (w.value, v.value)
-    is_known = floats(trials, "step_time_ratio") <= slowest.value
-    within = reranked(trials[is_known], {"step_time_ratio": now[0], "params": now[1]})
-    best = ranked(within, 20)[["trial_id", "accuracy", "step_time_ratio", "params", "macs", "reward"]]
+    is_within = floats(trials, "step_time_ratio") <= slowest.value
+    is_any = slowest.value >= any_step_time
+    within = reranked(trials if is_any else trials[is_within], {"step_time_ratio": now[0], "params": now[1]})
+    best = ranked(within, 20)[["run", "trial_id", "accuracy", "step_time_ratio", "params", "macs", "reward"]]
     return best, now, within
 
 
@@ -116,14 +123,17 @@ def _(best, mo):
 
 
 @app.cell
-def _(Path, best, chosen_rows, mo, os, run, trials):
+def _(Path, best, chosen_rows, mo, os, trials):
     from search_spaces.settings.yaml_files import yaml_text
     from trials.log.rows import architecture_from_json
 
     picked = chosen_rows.value if len(chosen_rows.value) else best
-    chosen = trials[trials["trial_id"].isin(picked["trial_id"][:1])].head(1).to_dict("records")
+    # Of several runs each has a trial of this number.
+    chosen = picked[["run", "trial_id"]].head(1).merge(trials, on=["run", "trial_id"]).to_dict("records")
     text = "".join(
-        yaml_text(architecture_from_json(_row["architecture"]), header=f"trial {_row['trial_id']} of {run}")
+        yaml_text(
+            architecture_from_json(_row["architecture"]), header=f"trial {_row['trial_id']} of {_row['run']}"
+        )
         for _row in chosen
     )
     if out := os.environ.get("NAS_OUT"):
@@ -147,12 +157,12 @@ def _(Path, best, chosen_rows, mo, os, run, trials):
 def _(chosen, plots, plt, read_epochs, run, trials):
     searching = trials[trials["purpose"] != "finalist"]  # longer trainings do not compare with them
     epochs = read_epochs(run)
-    epochs = epochs[epochs["trial_id"].isin(searching["trial_id"])]
+    epochs = epochs.merge(searching[["run", "trial_id"]], on=["run", "trial_id"])
     curves, _axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
-    for _, _curve in epochs.groupby("trial_id"):
+    for _, _curve in epochs.groupby(["run", "trial_id"], observed=True):
         _axes.plot(_curve["epoch"].astype(int), _curve["minival_accuracy"], color=plots.GREY, alpha=0.4)
     for _row in chosen:
-        _curve = epochs[epochs["trial_id"] == _row["trial_id"]]
+        _curve = epochs[(epochs["run"] == _row["run"]) & (epochs["trial_id"] == _row["trial_id"])]
         _axes.plot(_curve["epoch"].astype(int), _curve["minival_accuracy"], color=plots.ORANGE, linewidth=2)
     _axes.set(xlabel="epoch", ylabel="accuracy on minival (0-1)", title="all trials, and the chosen one")
     _axes.grid(alpha=0.3)
@@ -211,7 +221,8 @@ def _(count, mo, plots, plt, within):
 def _(run, searching):
     from analysis.stages import read_stages
 
-    stages = read_stages(run).merge(searching[["trial_id", "reward", "status"]], on="trial_id")
+    rewarded = searching[["run", "trial_id", "reward", "status"]]
+    stages = read_stages(run).merge(rewarded, on=["run", "trial_id"])
     completed = stages[(stages["status"] == "completed") & (stages["layers"] > 0)]
     completed.groupby(["stage", "op"])["reward"].agg(["size", "mean", "max"]).round(4).reset_index()
     return

@@ -175,7 +175,8 @@ def _shown(
     log: Sequence[str],
     console: Console,
 ) -> TrainingResult:
-    with Loggers(log, folder, to_mapping(config)) as loggers, TrainingView(console) as view:
+    say = partial(console.print, soft_wrap=True)
+    with Loggers(log, folder, to_mapping(config), say=say) as loggers, TrainingView(console) as view:
 
         def show(event: TrainingEvent | GroupLost) -> None:
             view.show(event)

@@ -199,7 +199,8 @@ def launch_search(
     )
     if ray_address is None:
         compile_kernels(console)
-    loggers = Loggers(log, folder, to_mapping(config))
+    say = partial(console.print, soft_wrap=True)
+    loggers = Loggers(log, folder, to_mapping(config), say=say, at_stop=[folder / BEST_FILE])
     print_notes(console, "recipe", config.recipe.notes())
     with named():
         images = packed_images(config, console, advice=NAME_IMAGES)

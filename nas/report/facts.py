@@ -140,6 +140,20 @@ def read_facts(
     )
 
 
+def won_by_trainings(facts: RunFacts) -> RunFacts:
+    """The facts with the best of the finalists as winner, by their trainings under the facts' own reward.
+
+    Unchanged where no finalist was trained again. Runs are compared by one rule, also where a strategy
+    recommended another one, or where another trade-off's best single trial has a higher reward by luck.
+    """
+    if not facts.standings:
+        return facts
+    trial_id = facts.standings[0].finalist.trial_id
+    (winner,) = shown_rows(ShownTrial, facts.trials[facts.trials["trial_id"] == trial_id])
+    found = _headline(trial_id, records(facts.trials), facts.standings)
+    return replace(facts, winner=winner, headline=found)
+
+
 def _headline(trial_id: int, rows: Iterable[TrialRow], ranked_finalists: Iterable[Standing]) -> Headline:
     row = next(row for row in rows if row["trial_id"] == trial_id)
     own = (standing for standing in ranked_finalists if standing.finalist.trial_id == trial_id)

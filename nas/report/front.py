@@ -116,8 +116,19 @@ def front_section(facts: RunFacts) -> Markup:
     pictures = [
         figure(
             _scatter(facts, rows, front, name),
-            f"{captions[name]} Rings are the Pareto front of {objective}, step time and parameters. Choose a "
-            f"mark to see its network, curves and YAML.{apart}",
+            join(
+                [
+                    f"{captions[name]} Rings are the Pareto front of {objective}, step time and parameters.",
+                    # Shown by the script, where it can show networks.
+                    tag(
+                        "span",
+                        " Choose a mark to see its network, curves and YAML.",
+                        class_="of-marks",
+                        hidden="hidden",
+                    ),
+                    apart,
+                ]
+            ),
         )
         for name in AXES
     ]

@@ -46,7 +46,7 @@ def importances(facts: RunFacts) -> Markup | None:
         f"Importance of decisions by PED-ANOVA (Optuna){of}: how far the best tenth's choices differ from "
         f"those of all trials, as a share of all {counted(len(found.decisions), 'decision')}. It says "
         "which decisions matter for being among the best, not which option is better; interactions are in "
-        "none of it.",
+        "none of it. Luck makes shares unequal also where no decision matters.",
     )
 
 

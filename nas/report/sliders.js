@@ -344,7 +344,9 @@ function startSliders() {
     });
   });
   if (mark) {
+    document.querySelectorAll(".of-marks").forEach(function (words) { words.hidden = false; });
     document.querySelectorAll("[data-mark]").forEach(function (each) {
+      if (data.trial.indexOf(Number(each.dataset.mark)) < 0) return;  // it has no numbers to show
       function take() {
         state.mark = Number(each.dataset.mark);
         showMark();

@@ -54,23 +54,34 @@ def decision_importances(
     if len(known) > MOST_TRIALS:
         known = np.sort(np.random.default_rng(SEED).choice(known, MOST_TRIALS, replace=False))
     distributions = decision_distributions(space)
+    if np.ptp(rewards[known]) == 0:
+        return None
+    # Ranks instead of rewards, ties in a random order that is always the same: Optuna takes all that reach
+    # the best tenth's lowest reward, which may be most trials where many have the same.
+    order = np.lexsort((np.random.default_rng(SEED).random(len(known)), rewards[known]))
+    ranks = np.empty(len(known))
+    ranks[order] = np.arange(len(known))
     trials = [
         create_trial(
-            value=float(rewards[i]),
+            value=float(rank),
             params={
                 name: distribution.choices[choice]
                 for (name, distribution), choice in zip(distributions.items(), choices[i], strict=True)
             },
             distributions=dict(distributions),
         )
-        for i in known.tolist()
+        for i, rank in zip(known.tolist(), ranks, strict=True)
     ]
+    verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is experimental, and of few trials
-        study = optuna.create_study(direction="maximize")
-        study.add_trials(trials)
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), normalize=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is experimental, and of few trials
+            study = optuna.create_study(direction="maximize")
+            study.add_trials(trials)
+            found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), normalize=True)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
     if len(set(found.values())) < 2:  # Optuna's answer where nothing is important
         return None
     decisions = dict(zip(distributions, space.decisions, strict=True))

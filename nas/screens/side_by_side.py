@@ -14,19 +14,32 @@ def side_by_side_screen(figures: SideBySideFigures) -> RenderableType:
     lines: list[Text] = []
     if figures.at_trials is not None:
         lines.append(Text(f"best rewards at {figures.at_trials:,} trials, which all compared runs have"))
-    lines += [_run_line(run) for run in figures.runs]
+    lines += [_run_line(run, has_budget=figures.at_trials is not None) for run in figures.runs]
     for run in figures.runs:
         lines += [Text(f"{run.label} does not compare: {one_line(reason)}") for reason in run.apart]
     lines += [Text(f"note: {one_line(caution)}") for caution in figures.cautions]
     lines += [_difference_line(line) for line in figures.differences if line.is_sure] or [
-        Text("no difference is sure")
+        Text(_nothing_sure(figures))
     ]
     return Group(*lines, Text(figures.report))
 
 
-def _run_line(run: RunFigures) -> Text:
-    best = run.best if run.best_at_trials is None else run.best_at_trials
+def _nothing_sure(figures: SideBySideFigures) -> str:
+    compared = [run for run in figures.runs if not run.apart]
+    if len(compared) < 2:
+        return f"nothing compares with {figures.runs[0].label}"
+    if not figures.differences:
+        return "no difference was computed: one setting, or nothing that both sides have"
+    if all(line.p_value is None for line in figures.differences):
+        return "no difference could be tested"
+    return "no difference is sure"
+
+
+def _run_line(run: RunFigures, *, has_budget: bool) -> Text:
+    best = run.best_at_trials if has_budget and not run.apart else run.best
     found = "no reward yet" if best is None else f"best {best:.4f}"
+    if has_budget and run.apart and best is not None:
+        found += " of all, by its own reward"
     return Text(
         f"{run.label:<3} {shortened(run.run):<{MAX_NAME}}  {run.strategy:<16} {found}, "
         f"{run.trials:,} trials, {duration(run.device_seconds)}"

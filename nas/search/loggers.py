@@ -7,8 +7,9 @@ import importlib
 import json
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -144,11 +145,25 @@ LOGGERS: dict[str, Callable[[Path, Mapping[str, object], str], Logger]] = {
 class Loggers(AbstractContextManager["Loggers"]):
     """Loggers by name; use as a context manager, and pass `show` the events of the search or the training.
 
+    An error of a service stops nothing: it is said once, and the search or training goes on without it.
+
+    Args:
+        say: is told what a service did not take, in a sentence.
+        at_stop: files that are attached where the search or training ends by an error or is stopped.
+
     Raises:
         ConfigError: there is no such logger, its library is not installed, or its files have no place.
     """
 
-    def __init__(self, names: Sequence[str], folder: Path, config: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        folder: Path,
+        config: Mapping[str, object],
+        *,
+        say: Callable[[str], None] = warnings.warn,
+        at_stop: Sequence[Path] = (),
+    ) -> None:
         for name in names:
             if name not in LOGGERS:
                 known = f"{', '.join(LOGGERS)}{suggestion(name, LOGGERS)}"
@@ -160,15 +175,22 @@ class Loggers(AbstractContextManager["Loggers"]):
                 )
         for name in names:
             _library(name)
-        self._names, self._folder, self._config = names, folder, config
-        self._loggers: list[Logger] = []
+        self._names, self._folder, self._config, self._say = names, folder, config, say
+        self._at_stop = at_stop
+        self._loggers: dict[str, Logger] | None = None  # those that go on; None before the first number
         self._best = (0, 0.0)  # epochs, reward
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for logger in self._loggers:
-            logger.close()
+        if kind is not None and self._loggers:
+            for note in self.attach(*self._at_stop):
+                self._say(note)
+        for name, logger in (self._loggers or {}).items():
+            try:
+                logger.close()
+            except Exception as fault:  # of whatever kind the service's library has
+                self._say(f"--log {name}: it was not closed, and may lack the end ({first_line(fault)})")
 
     def show(self, event: object) -> None:
         """Logs a trial's row, or an epoch of a training. Other events are ignored.
@@ -189,14 +211,17 @@ class Loggers(AbstractContextManager["Loggers"]):
             self._log(_scalars(vars(event.metrics), EPOCH_SCALARS), event.metrics.epoch, EPOCH)
 
     def attach(self, *files: Path) -> list[str]:
-        """Gives files of the run to all services, as far as they are there and a number has been logged.
+        """Gives files of the run to all services, as far as they are there.
+
+        Services begin with them where nothing was logged, as when a search continues with nothing left.
 
         Returns:
             Sentences about what a service did not take: by then the search has succeeded.
         """
         notes = []
-        for name, logger in zip(self._names, self._loggers, strict=False):
-            for file in filter(Path.is_file, files):
+        there = [file for file in files if file.is_file()]
+        for name, logger in self._begun(TRIAL).items() if there else ():
+            for file in there:
                 try:
                     logger.attach(file)
                 except Exception as error:  # of whatever kind the service's library has
@@ -208,10 +233,30 @@ class Loggers(AbstractContextManager["Loggers"]):
             self._best = max(self._best, standing(row))
 
     def _log(self, scalars: Mapping[str, float], step: int, axis: str) -> None:
-        if not self._loggers:
-            self._loggers = [LOGGERS[name](self._folder, self._config, axis) for name in self._names]
-        for logger in self._loggers:
-            logger.log(scalars, step)
+        for name, logger in list(self._begun(axis).items()):
+            try:
+                logger.log(scalars, step)
+            except Exception as error:  # of whatever kind the service's library has
+                self._give_up(name, error)
+
+    def _begun(self, axis: str) -> dict[str, Logger]:
+        """The services that go on; they begin at the first call."""
+        if self._loggers is None:
+            self._loggers = {}
+            for name in self._names:
+                try:
+                    self._loggers[name] = LOGGERS[name](self._folder, self._config, axis)
+                except Exception as error:  # of whatever kind the service's library has
+                    self._give_up(name, error)
+        return self._loggers
+
+    def _give_up(self, name: str, error: Exception) -> None:
+        """Says why a service gets no more, and closes it as far as it can be."""
+        self._say(f"--log {name}: nothing more is logged there ({first_line(error)}); all else goes on")
+        logger = (self._loggers or {}).pop(name, None)
+        if logger is not None:
+            with suppress(Exception):
+                logger.close()
 
 
 def settings_of(config: Mapping[str, object]) -> dict[str, bool | int | float | str]:

@@ -38,8 +38,10 @@ def test_welch_s_p_value_is_scipy_s_and_agrees_with_the_interval() -> None:
     assert (p_value < 0.05) is not (low < 0 < high)
 
 
-@pytest.mark.parametrize("values", [([0.5], [0.4, 0.6]), ([0.5, 0.5], [0.4, 0.4])])
+@pytest.mark.parametrize("values", [([0.5], [0.4, 0.6]), ([0.5, 0.5], [0.4, 0.4]), ([0.1] * 3, [0.7] * 3)])
 def test_nothing_is_tested_where_nothing_tells_how_values_vary(
     values: tuple[list[float], list[float]],
 ) -> None:
-    assert welch_p_value(*(np.array(each) for each in values)) is None
+    one, other = (np.array(each) for each in values)
+    assert welch_p_value(one, other) is None
+    assert np.isnan(difference(one, other)[1:]).all()

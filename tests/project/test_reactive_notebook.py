@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib as mpl
 import pytest
 from places import REPOSITORY
-from synthetic_run import write_audited_run
+from synthetic_run import write_audited_run, write_rows, write_run
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
@@ -98,8 +98,34 @@ def test_the_cells_run_without_marimo_and_write_the_chosen_architecture(
 ) -> None:
     from matplotlib.figure import Figure
 
+    names = after_cells(run, tmp_path, monkeypatch)
+    assert sum(isinstance(part, Figure) for part in marimo) >= 7
+    assert ("best.csv", names["best"].to_csv(index=False).encode()) in marimo
+    assert read_yaml(Architecture, tmp_path / "chosen.yaml").stages
+    assert len((tmp_path / "best.csv").read_text().splitlines()) == 21
+
+
+def test_of_two_runs_the_network_shown_is_that_of_the_best_row_and_rows_without_step_time_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marimo: list[object]
+) -> None:
+    for name, seed in (("one", 0), ("two", 1)):
+        rows = write_run(tmp_path / "runs" / name, 60, seed=seed)
+        if name == "two":
+            for row in rows:  # its trials are the better ones, and one has no step time
+                row["accuracy"] = (row.get("accuracy") or 0.0) * 1.1
+            rows[5] |= {"step_time_ratio": None, "status": "crashed"}
+            write_rows(tmp_path / "runs" / name / "trials.parquet", rows)
+    names = after_cells(tmp_path / "runs" / "*", tmp_path, monkeypatch)
+    best, (chosen,) = names["best"].iloc[0], names["chosen"]
+    assert (chosen["run"], chosen["trial_id"]) == (best["run"], best["trial_id"]) == ("two", best["trial_id"])
+    assert f"trial {best['trial_id']} of two" in (tmp_path / "chosen.yaml").read_text()
+    assert len(names["within"]) == len(names["trials"])
+
+
+def after_cells(run: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """All names after the cells have run in their order."""
     monkeypatch.setenv("NAS_RUN", str(run))
-    monkeypatch.setenv("NAS_OUT", str(tmp_path))
+    monkeypatch.setenv("NAS_OUT", str(out))
     spec = importlib.util.spec_from_file_location("explore_in_test", NOTEBOOK)
     assert spec is not None
     assert spec.loader is not None
@@ -109,10 +135,7 @@ def test_the_cells_run_without_marimo_and_write_the_chosen_architecture(
     for cell, written in zip(module.app.cells, cells_in_file(), strict=True):
         given = cell(*(names[name] for name in names_of(cell))) or ()
         names |= zip(defined(written), given, strict=True)
-    assert sum(isinstance(part, Figure) for part in marimo) >= 7
-    assert ("best.csv", names["best"].to_csv(index=False).encode()) in marimo
-    assert read_yaml(Architecture, tmp_path / "chosen.yaml").stages
-    assert len((tmp_path / "best.csv").read_text().splitlines()) == 21
+    return names
 
 
 def test_the_notebook_runs_as_a_script(run: Path, tmp_path: Path) -> None:

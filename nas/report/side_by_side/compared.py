@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from analysis.intervals import Estimate, difference, welch_p_value
+from analysis.numbers import duration
 from analysis.paired import SURE, holm
 from analysis.run_comparison import best_at
 from nas.report.side_by_side.cautions import cautions
@@ -25,6 +27,13 @@ AT_TRIALS = "best reward at equal trials"
 AT_SECONDS = "best reward at equal device time"
 WINNERS = "winner's reward in its finalist trainings"
 ONE_RUN = "not tested: one run alone does not tell how runs vary; repeat with other seeds"
+OTHER_NUMBERS = (
+    "not tested: the best of more finalists is higher by luck; give all an equal `finalists.count`"
+)
+CHOSEN = (
+    "each winner is the best of {0} finalists by these same trainings, so that its mean is too high: of "
+    "equal numbers on both sides, and still not exactly what Welch's test supposes"
+)
 OF_NETWORKS = "of these two networks; one run of each says nothing about its strategy"
 ALIKE = "not tested: the values do not vary"
 
@@ -42,7 +51,7 @@ def side_by_side_figures(found: Sides, report: Path) -> SideBySideFigures:
         runs=tuple(run_figures(side, found) for side in found.sides),
         differences=differences(found),
         cautions=cautions(found),
-        settings=tuple(different_settings([side.facts.config for side in found.sides])),
+        settings=tuple(different_settings([side.config for side in found.sides])),
     )
 
 
@@ -59,24 +68,15 @@ def run_figures(side: Side, found: Sides) -> RunFigures:
         trials=len(curve),
         device_seconds=side.device_seconds,
         best=_known(float(curve["best"].iloc[-1])) if len(curve) else None,
-        best_at_trials=None if side.apart else _known(best_at_trials(side, found)),
-        best_at_seconds=None if side.apart else _known(best_at_seconds(side, found)),
+        best_at_trials=None if side.apart else _known(_best_at(side, found.at_trials, "trials")),
+        best_at_seconds=None if side.apart else _known(_best_at(side, found.at_seconds, "device_seconds")),
         winner=_winner(side),
     )
 
 
-def best_at_trials(side: Side, found: Sides) -> float:
-    """The best reward of a run after as many trials as all compared runs have; NaN where there are none."""
-    if found.at_trials is None:
-        return math.nan
-    return float(best_at(side.curve, np.array([found.at_trials]), by="trials")[0])
-
-
-def best_at_seconds(side: Side, found: Sides) -> float:
-    """The same after as much device time as all compared runs have spent."""
-    if found.at_seconds is None:
-        return math.nan
-    return float(best_at(side.curve, np.array([found.at_seconds]), by="device_seconds")[0])
+def _best_at(side: Side, at: float | None, by: Literal["trials", "device_seconds"]) -> float:
+    """The best reward that a run had found at a budget; NaN where there is none, or nothing was found."""
+    return math.nan if at is None else float(best_at(side.curve, np.array([at]), by=by)[0])
 
 
 def _winner(side: Side) -> WinnerFigures | None:
@@ -107,6 +107,8 @@ def _known(value: float) -> float | None:
 
 def differences(found: Sides) -> tuple[DifferenceFigures, ...]:
     """Differences of all other settings to the first run's, which of them are sure by Holm's correction."""
+    if not found.groups:
+        return ()
     (first, runs), *others = found.groups.items()
     lines = [
         line
@@ -127,12 +129,17 @@ def differences(found: Sides) -> tuple[DifferenceFigures, ...]:
 def _over_runs(
     group: str, first: str, measure: str, own: Sequence[Side], others: Sequence[Side], found: Sides
 ) -> Iterator[DifferenceFigures]:
-    """The best rewards at an equal budget; nothing where no trial of a side had completed by then."""
-    of = best_at_trials if measure == AT_TRIALS else best_at_seconds
-    values = [np.array([of(side, found) for side in sides]) for sides in (own, others)]
+    """The best rewards at the budget that these runs have; nothing where no trial of a side completed."""
+    by: Literal["trials", "device_seconds"] = "trials" if measure == AT_TRIALS else "device_seconds"
+    both = [*own, *others]
+    at = found.trials_of(both) if measure == AT_TRIALS else found.seconds_of(both)
+    if at is None:
+        return
+    values = [np.array([_best_at(side, at, by) for side in sides]) for sides in (own, others)]
     known = [each[np.isfinite(each)] for each in values]
     if all(map(len, known)):
-        yield _difference(group, first, measure, known[0], known[1])
+        words = f"{at:,}" if measure == AT_TRIALS else duration(at)
+        yield _difference(group, first, f"{measure} ({words})", known[0], known[1])
 
 
 def _of_winners(
@@ -144,13 +151,21 @@ def _of_winners(
     if not all(trained) or len(epochs) > 1:
         return
     firsts = [[side.facts.standings[0].finalist for side in sides] for sides in trained]
+    # The best of more finalists is higher by luck alone, so that only equal numbers of them are tested.
+    counts = {len(side.facts.standings) for sides in trained for side in sides}
+    note = CHOSEN.format(max(counts)) if max(counts) > 1 else ""
     if all(len(each) > 1 for each in firsts):
         means = [np.array([finalist.mean for finalist in each]) for each in firsts]
-        yield _difference(group, first, f"{WINNERS}, over runs", means[0], means[1])
+        line = _difference(group, first, f"{WINNERS}, over runs", means[0], means[1], note=note)
     elif all(len(sides) == 1 for sides in (own, others)):
         of_each = [np.array(each[0].rewards) for each in firsts]
-        yield _difference(group, first, WINNERS, of_each[0], of_each[1], note=OF_NETWORKS,
-                          lacking="not tested: one training does not tell how trainings vary")  # fmt: skip
+        line = _difference(group, first, WINNERS, of_each[0], of_each[1],
+                           note="; ".join(filter(None, (OF_NETWORKS, note))),
+                           lacking="not tested: one training does not tell how trainings vary")  # fmt: skip
+    else:
+        return
+    is_fair = len(counts) == 1
+    yield line if is_fair or line.p_value is None else replace(line, p_value=None, note=OTHER_NUMBERS)
 
 
 def _difference(

@@ -1,10 +1,12 @@
 """The page of several runs side by side."""
 
+import hashlib
+import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from nas.report.facts import RunFacts
 from nas.report.markup import Markup, join, tag
 from nas.report.page import BEGINNING, document, write_page, written_at
 from nas.report.side_by_side.compared import side_by_side_figures
@@ -22,7 +24,8 @@ from nas.report.side_by_side.sections import (
 from nas.report.side_by_side.sides import Sides, read_sides
 from search_spaces.settings.output_files import refuse_other_kind
 
-LONGEST_NAME = 100  # of a file, without its ending
+LONGEST_NAME = 100  # of a file, without its digest and ending
+DIGITS = 8  # of the digest
 SECTIONS: Mapping[str, Callable[[Sides, SideBySideFigures], Markup]] = {
     "What each run found": runs_section,
     "What is sure": sure_section,
@@ -54,17 +57,30 @@ def write_side_by_side(
     if output is not None:
         refuse_other_kind(output, beginning=BEGINNING, kind="report (a page of HTML)")
     found = read_sides(runs, names=names, terms=terms, device=device)
-    path = output or runs[0] / file_name([side.facts for side in found.sides])
+    path = output or runs[0] / file_name(runs, terms, device)
     figures = side_by_side_figures(found, path)
     write_page(path, page(found, figures))
     return figures
 
 
-def file_name(facts: Sequence[RunFacts]) -> str:
-    """The name of the file in the first run: report-beside-second-third.html."""
-    others = [re.sub(r"[^\w.-]+", "-", run.name, flags=re.ASCII).strip("-.") or "run" for run in facts[1:]]
+def file_name(
+    runs: Sequence[Path], terms: Mapping[str, float] | None = None, device: str | None = None
+) -> str:
+    """The name of the file in the first run: report-beside-second-third-0f3a9c12.html.
+
+    The digest is of where the others lie, seen from the first, and of the trade-off, so that no comparison
+    replaces another one, and each its own.
+    """
+    others = [
+        re.sub(r"[^\w.-]+", "-", run.resolve().name, flags=re.ASCII).strip("-.") or "run" for run in runs[1:]
+    ]
+    places = [os.path.relpath(run.resolve(), runs[0].resolve()) for run in runs[1:]]
+    own = json.dumps([places, sorted((terms or {}).items()), device])
+    digest = hashlib.sha256(own.encode()).hexdigest()[:DIGITS]
     name = "-".join(["report-beside", *others])
-    return f"{name if len(name) <= LONGEST_NAME else f'report-beside-{len(others)}-runs'}.html"
+    if len(name) > LONGEST_NAME:
+        name = f"report-beside-{len(others)}-runs"
+    return f"{name}-{digest}.html"
 
 
 def page(found: Sides, figures: SideBySideFigures) -> str:

@@ -17,7 +17,7 @@ from nas.report.progress_picture import steps, time_unit
 from nas.report.side_by_side.sides import Side, Sides
 
 COLOURS = 7
-DASHES = (None, "7 4", "2 3", "9 3 2 3")  # for more settings than colours
+DASHES = (None, "7 4", "2 3", "9 3 2 3")  # for who cannot tell the colours
 MOST_LABELS = 10  # beside curves: more would not fit
 LABEL = 15.0  # height of one
 ROOM = 38.0  # for them, at the right
@@ -30,8 +30,9 @@ MOST_FINALISTS = 5  # of a run
 
 def look(group: str) -> dict[str, Any]:
     """Class of the colour and dashes of a letter."""
+    # Neighbours differ in both, for who sees no colours; all pairs differ, since 7 and 4 share no factor.
     place = ord(group) - ord("A")
-    return {"class_": f"c{place % COLOURS + 1}", "dash": DASHES[place // COLOURS % len(DASHES)]}
+    return {"class_": f"c{place % COLOURS + 1}", "dash": DASHES[place % len(DASHES)]}
 
 
 def swatch(group: str) -> Markup:

@@ -18,10 +18,9 @@ from nas.report.side_by_side.figures import (
     SideBySideFigures,
     WinnerFigures,
 )
-from nas.report.side_by_side.pictures import best_so_far, finalists_picture, swatch
+from nas.report.side_by_side.pictures import MOST_FINALISTS, best_so_far, finalists_picture, swatch
 from nas.report.side_by_side.settings import different_settings
 from nas.report.side_by_side.sides import Side, Sides
-from nas.report.trust import MOST_FINALISTS
 from search_spaces.networks.architecture import Architecture
 from trials.objective import in_words
 
@@ -35,11 +34,13 @@ def runs_section(found: Sides, figures: SideBySideFigures) -> Markup:
     """What each run found, what does not compare, and what the comparison does not tell."""
     lines = [_run_line(side, run) for side, run in zip(found.sides, figures.runs, strict=True)]
     head = ["", "run", "strategy", "seed", "trials", "device time"]
-    if figures.at_trials is not None and figures.at_seconds is not None:
-        # Heads in short: the table has many columns.
-        head += [f"best, {figures.at_trials:,} trials", duration(figures.at_seconds)]
-    else:
-        lines = [line[:6] + line[8:] for line in lines]
+    # Heads in short: the table has many columns. A budget that not all have is left out.
+    at_trials = None if figures.at_trials is None else f"best, {figures.at_trials:,} trials"
+    at_seconds = None if figures.at_seconds is None else duration(figures.at_seconds)
+    equal = [at_trials, at_seconds]
+    head += [name for name in equal if name is not None]
+    kept = [i for i, name in enumerate(equal, start=6) if name is not None]
+    lines = [[*line[:6], *(line[i] for i in kept), *line[8:]] for line in lines]
     reward = tag("p", "The reward: ", formula_markup(found.terms, found.objective), _by(found), ".")
     parts = [reward, table([*head, "best, all", "winner", "reward", "95 %"], lines, left=4)]
     if apart := [run for run in figures.runs if run.apart]:
@@ -105,8 +106,11 @@ def sure_section(found: Sides, figures: SideBySideFigures) -> Markup:
     """Differences to the first run's settings, and which of them are sure."""
     if len(found.compared) < 2:
         return tag("p", f"Nothing compares with {found.sides[0].label}.")
-    if not figures.differences:
+    if len(found.groups) == 1:
         return tag("p", "All compared runs have equal settings: they differ by their seeds alone.")
+    if not figures.differences:
+        nothing = "No difference can be computed: no budget at which both sides had found something, and no "
+        return tag("p", f"{nothing}winners that were trained again equally long.")
     lines = [
         (
             f"{line.label}\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}{line.against}",
@@ -132,7 +136,7 @@ def sure_section(found: Sides, figures: SideBySideFigures) -> Markup:
             "tested ones leaves, so that one false “sure” or more comes with a probability of at most "
             f"{percent(figures.significance).replace(' ', NO_BREAK)}. The best reward of many trials is "
             "too high by luck, on every side; the finalists' trainings leave out the trials that selected "
-            "them.",
+            "them. Of winners chosen among several finalists by these trainings the bound holds roughly.",
             class_="soft",
         )
     )
@@ -169,6 +173,8 @@ def _summary(figures: SideBySideFigures) -> str:
 
 def progress_section(found: Sides, figures: SideBySideFigures) -> Markup:
     """The best reward so far against trials and against device time."""
+    if found.device:
+        return tag("p", f"Not drawn: only trials that were measured on {found.device} are known.")
     if not any(side.curve["best"].notna().any() for side in found.compared):
         return tag("p", "No trial has completed yet.")
     key = [
@@ -199,7 +205,7 @@ def _key_words(group: str, sides: Sequence[Side]) -> str:
 
 def finalists_section(found: Sides, figures: SideBySideFigures) -> Markup:
     """The finalists' means with intervals, of each run."""
-    with_finalists = [side for side in found.compared if side.facts.standings][:MOST_FINALISTS]
+    with_finalists = [side for side in found.compared if side.facts.standings]
     lacking = [side.label for side in found.compared if not side.facts.standings]
     words = f"{', '.join(lacking)}: no finalists were trained again." if lacking else ""
     if not with_finalists:
@@ -207,9 +213,18 @@ def finalists_section(found: Sides, figures: SideBySideFigures) -> Markup:
     drawn = figure(
         finalists_picture(with_finalists),
         "Dots: mean reward of a finalist's trainings with other seeds, and its 95 % interval; small ones: "
-        "each training. Up to five of each run.",
+        f"each training. Up to {MOST_FINALISTS} of each run.{_lengths(with_finalists)}",
     )
     return join([tag("p", words) if words else "", drawn])
+
+
+def _lengths(sides: Sequence[Side]) -> str:
+    """Lengths of finalists' trainings where they differ, since all stand on one axis."""
+    epochs = {side.label: side.facts.standings[0].finalist.epochs for side in sides}
+    if len(set(epochs.values())) < 2:
+        return ""
+    said = ", ".join(f"{label} {counted(each, 'epoch')}" for label, each in epochs.items())
+    return f" Trainings of different lengths do not compare: {said}."
 
 
 # ---------------------------------------------------------------------- settings
@@ -219,7 +234,7 @@ def settings_section(found: Sides, figures: SideBySideFigures) -> Markup:
     """Settings and conditions in which the runs differ, and nothing else."""
     labels = [side.label for side in found.sides]
     lines = [(path, *values) for path, values in
-             different_settings([side.facts.config for side in found.sides]).items()]  # fmt: skip
+             different_settings([side.config for side in found.sides]).items()]  # fmt: skip
     rows = [searched(side.facts.trials) for side in found.sides]
     columns = {name: [values_in_words(each[name]) for each in rows] for name in CONDITIONS}
     conditions = [
@@ -244,15 +259,17 @@ def settings_section(found: Sides, figures: SideBySideFigures) -> Markup:
 
 def winners_section(found: Sides, figures: SideBySideFigures) -> Markup:
     """The stages of each run's winner; what differs from the first one's is marked."""
-    shown = [side for side in found.sides if side.facts.architecture is not None]
+    shown = [side for side in found.compared if side.facts.architecture is not None]
+    apart = [side for side in found.sides if side.apart and side.facts.architecture is not None]
     if not shown:
         return tag("p", "No trial has completed yet, so there is no winner.")
     first = shown[0]
     drawn = [_winner_figure(side, first.facts.architecture if side is not first else None) for side in shown]
+    drawn += [_winner_figure(side, None) for side in apart]
     key = tag(
         "p",
-        f"What differs from {first.label}'s winner is bold and orange. Orange squares are Fused-MBConv "
-        "blocks, blue ones MBConv; a pale first square halves the side.",
+        f"What differs from {first.label}'s winner is bold and orange{_unmarked(apart)}. Orange squares are "
+        "Fused-MBConv blocks, blue ones MBConv; a pale first square halves the side.",
         class_="soft",
     )
     parts = [key, tag("div", *drawn[:MOST_WINNERS], class_="figures")]
@@ -260,6 +277,11 @@ def winners_section(found: Sides, figures: SideBySideFigures) -> Markup:
         more = tag("div", *drawn[MOST_WINNERS:], class_="figures")
         parts.append(details(f"{len(drawn) - MOST_WINNERS} more winners", more))
     return join(parts)
+
+
+def _unmarked(apart: Sequence[Side]) -> str:
+    labels = ", ".join(side.label for side in apart)
+    return f"; nothing is marked in {labels}, which does not compare" if apart else ""
 
 
 def _winner_figure(side: Side, other: Architecture | None) -> Markup:

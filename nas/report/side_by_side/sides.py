@@ -1,7 +1,7 @@
 """Reading of several runs by one reward: which of them compare with the first, and why others do not."""
 
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats
+from analysis.frame import floats, read_trials
 from analysis.ledger import ledger
 from analysis.progress import progress
 from analysis.ranking import searched
-from nas.report.facts import RunFacts, formula, read_facts
+from nas.report.facts import RunFacts, formula, read_facts, won_by_trainings
 from nas.report.side_by_side.settings import settings_of, shared_settings
 from nas.search.config import SearchConfig
+from nas.search.recorded_config import recorded_config
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_text import json_value
 from trials.log.file_names import DATA_FILE
@@ -23,6 +24,7 @@ from trials.objective import Objective, in_words
 
 MOST_RUNS = 24  # on a page: letters and colours are few
 ACCURACY_ALONE = "--reward none compares by it alone"
+SAME_TRIALS = 3  # first trials, by which a copy of a run is known: times to the microsecond are never alike
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class Side:
         label: a letter for equal settings, and a number where several runs have them.
         group: the letter.
         typed: the run's place as it was given.
-        facts: under the reward of the comparison; under its own where the run is apart.
+        config: of its search, as it was recorded; that of `facts` may have the comparison's objective.
+        facts: under the reward of the comparison; under its own where the run is apart. The winner is the
+            best of its finalists by their trainings, where there are any.
         apart: why it does not compare with the first run.
         own_reward: the reward of its search, in words, where that is another one.
     """
@@ -41,6 +45,7 @@ class Side:
     label: str
     group: str
     typed: str
+    config: SearchConfig
     facts: RunFacts
     apart: tuple[str, ...]
     own_reward: str | None
@@ -63,12 +68,19 @@ class Side:
 
 @dataclass(frozen=True)
 class Sides:
-    """The runs of a comparison, the first being the one that others are compared with."""
+    """The runs of a comparison, the first being the one that others are compared with.
+
+    Attributes:
+        waiting: runs of which no trial has finished yet, as they were given.
+        device: whose step times are used; then only trials that were measured on it are here, and nothing is
+            compared at equal budgets.
+    """
 
     sides: tuple[Side, ...]
     terms: Mapping[str, float]
     objective: Objective
     device: str | None
+    waiting: tuple[str, ...] = ()
 
     @property
     def compared(self) -> list[Side]:
@@ -86,14 +98,22 @@ class Sides:
     @property
     def at_trials(self) -> int | None:
         """Number of trials that all compared runs have; None where there is nothing to compare."""
-        return min(len(side.curve) for side in self.compared) or None if len(self.compared) > 1 else None
+        return self.trials_of(self.compared) if len(self.compared) > 1 else None
 
     @property
     def at_seconds(self) -> float | None:
         """Device time that all compared runs have spent; None where there is nothing to compare."""
-        if len(self.compared) < 2:
-            return None
-        return min(side.device_seconds for side in self.compared) or None
+        return self.seconds_of(self.compared) if len(self.compared) > 1 else None
+
+    def trials_of(self, sides: Iterable[Side]) -> int | None:
+        """Number of trials that all of these runs have which have any; None with another device's times."""
+        counts = [len(side.curve) for side in sides if len(side.curve)]
+        return min(counts) if counts and self.device is None else None
+
+    def seconds_of(self, sides: Iterable[Side]) -> float | None:
+        """Device time that all of these runs have spent which have any trial; None as `trials_of`."""
+        spent = [side.device_seconds for side in sides if side.device_seconds]
+        return min(spent) if spent and self.device is None else None
 
     @property
     def reward_words(self) -> str:
@@ -115,27 +135,75 @@ def read_sides(
         terms: exponents that replace those of the first run's reward.
 
     Raises:
-        ConfigError: as `read_facts`; a run is given twice, or there are too many.
+        ConfigError: as `read_facts` of the first run, and of others where they are no runs or are damaged;
+            the reward cannot be computed of the first run; a run is given twice, or there are too many.
     """
     _refuse_too_many(names)
     _refuse_twice(runs, names)
-    own = [read_facts(run, device=device) for run in runs]
+    begun = [(run, name) for run, name in zip(runs, names, strict=True) if run == runs[0] or _has_trials(run)]
+    waiting = tuple(name for run, name in zip(runs, names, strict=True) if (run, name) not in begun)
+    read = [_own_facts(run, device, is_first=run == runs[0]) for run, _ in begun]
+    own = [facts for facts, _ in read]
     first = own[0].config
     common = {**first.reward, **(terms or {})}
-    found = [_by_common_reward(facts, common, first.objective, device) for facts in own]
-    read = [(facts, (*apart, *_other_data(own[0], facts, common))) for facts, apart in found]
     groups = list(_groups(own))
-    return Sides(
-        tuple(
-            Side(label, group, name, facts if not apart else mine, apart, _own_reward(mine, common, first))
-            for (facts, apart), mine, name, group, label in zip(
-                read, own, names, groups, _labels(groups), strict=True
+    sides: list[Side] = []
+    for (mine, lacking), (_, name), group, label in zip(read, begun, groups, _labels(groups), strict=True):
+        facts, other_reward = (
+            (mine, ()) if lacking else _by_common_reward(mine, common, first.objective, device)
+        )
+        copied = (f"it is a copy of {side.label}: the same seed, and the same first trials to the microsecond"
+                  for side in sides if side.group == group and _is_copy(side.facts, mine))  # fmt: skip
+        apart = (*lacking, *other_reward, *_other_data(own[0], mine, common), *copied)
+        if apart and not sides:
+            raise ConfigError(
+                f"{name}: {apart[0]}, and others are compared by its reward; choose it by --reward, such as "
+                "--reward none, or give another run first"
             )
-        ),
-        common,
-        first.objective,
-        device,
+        shown = won_by_trainings(mine if apart else facts)
+        sides.append(Side(label, group, name, mine.config, shown, apart, _own_reward(mine, common, first)))
+    return Sides(tuple(sides), common, first.objective, device, waiting)
+
+
+def _has_trials(run: Path) -> bool:
+    """False of a run of which no trial has finished yet.
+
+    Raises:
+        ConfigError: it is no run.
+    """
+    recorded_config(run)
+    try:
+        read_trials(run, columns=["trial_id"])
+    except FileNotFoundError:
+        return False
+    except ValueError:  # damaged, which is said where it is read
+        return True
+    return True
+
+
+def _own_facts(run: Path, device: str | None, *, is_first: bool) -> tuple[RunFacts, tuple[str, ...]]:
+    """A run's facts, and why they are not by step times on the device."""
+    if device is None or is_first:
+        return read_facts(run, device=device), ()
+    try:
+        return read_facts(run, device=device), ()
+    except ConfigError as error:
+        return read_facts(run), (f"it has no step times on {device} ({_reason(error, run)})",)
+
+
+def _reason(error: ConfigError, run: Path) -> str:
+    return str(error).removeprefix(f"{run}: ").split("; ")[0]
+
+
+def _is_copy(one: RunFacts, other: RunFacts) -> bool:
+    """True if both have the same first trials, times included: no two searches take equally long."""
+    if one.config.seed != other.config.seed:
+        return False
+    first, second = (
+        facts.trials.sort_values("tell_seq")[["choices", "finished_at", "train_seconds"]].head(SAME_TRIALS)
+        for facts in (one, other)
     )
+    return all(list(map(str, first[name])) == list(map(str, second[name])) for name in first.columns)
 
 
 def _refuse_too_many(names: Sequence[str]) -> None:
@@ -174,8 +242,9 @@ def _by_common_reward(
     try:
         facts = read_facts(own.folder, terms=terms, device=device, objective=objective)
     except ConfigError as error:
-        reason = str(error).removeprefix(f"{own.folder}: ").split("; or leave it out")[0]
-        return own, (f"the reward of the comparison cannot be computed of its trials ({reason})",)
+        return own, (
+            f"the reward of the comparison cannot be computed of its trials ({_reason(error, own.folder)})",
+        )
     known = searched(facts.trials)
     if len(known) and not np.isfinite(floats(known, "reward")).any():
         return own, (f"none of its trials has all of {', '.join(weighted)}, which the reward needs",)
@@ -198,8 +267,11 @@ def _own_reward(own: RunFacts, common: Mapping[str, float], first: SearchConfig)
 def _other_data(first: RunFacts, other: RunFacts, common: Mapping[str, float]) -> Iterator[str]:
     """Reasons why rewards of a run are of another kind than the first one's."""
     if not images_of(first).are(images_of(other)):
+        here, there = _data_words(other), _data_words(first)
+        if here == there:  # then their digests tell them apart
+            here, there = (_digest_words(facts) for facts in (other, first))
         yield (
-            f"its images are others ({_data_words(other)}; the first run's are {_data_words(first)}), so its "
+            f"its images are others ({here}; the first run's are {there}), so its "
             "accuracies are of another task"
         )
     terms = [name for name, exponent in common.items() if exponent]
@@ -215,7 +287,7 @@ class _Images:
     """Identity of a run's images: digests, where the run has recorded them, and what its file says."""
 
     digests: tuple[str, str] | None  # of all of them, and of who is trained on and who evaluated on
-    source: tuple[str, float]
+    source: tuple[str, float, int | None]
     split: tuple[float | None, int]
 
     def are(self, other: "_Images") -> bool:
@@ -239,12 +311,22 @@ def images_of(facts: RunFacts) -> _Images:
         digests = (str(known["digest"]), str(known["split_digest"]))
     except (OSError, ValueError, KeyError, TypeError):
         digests = None
-    return _Images(digests, (data.source, data.fraction), (data.minival, data.split_seed))
+    drawn_by = None if data.fraction == 1 else data.split_seed  # which share of the images it is
+    return _Images(digests, (data.source, data.fraction, drawn_by), (data.minival, data.split_seed))
 
 
 def _data_words(facts: RunFacts) -> str:
     data = facts.config.data
-    return data.source if data.fraction == 1 else f"{data.fraction:g} of {data.source}"
+    return (
+        data.source
+        if data.fraction == 1
+        else (f"{data.fraction:g} of {data.source}, drawn by split_seed {data.split_seed}")
+    )
+
+
+def _digest_words(facts: RunFacts) -> str:
+    digests = images_of(facts).digests
+    return f"digest {digests[0][:12]}" if digests else "without a recorded digest"
 
 
 # ---------------------------------------------------------------------- groups
@@ -261,10 +343,25 @@ def _groups(found: Sequence[RunFacts]) -> Iterator[str]:
 
 
 def _are_alike(one: RunFacts, other: RunFacts) -> bool:
-    if not images_of(one).are(images_of(other)) or devices_of(one) != devices_of(other):
+    if not images_of(one).are(images_of(other)) or not _are_devices_alike(one, other):
         return False
     settings = (shared_settings(settings_of(facts.config, with_source=False)) for facts in (one, other))
     return next(settings) == next(settings)
+
+
+def _are_devices_alike(one: RunFacts, other: RunFacts) -> bool:
+    """True if both ran on the same models; a run that still goes on may not have come to all of them yet."""
+    first, second = devices_of(one), devices_of(other)
+    if first == second:
+        return True
+    return (_goes_on(one) and all(set(first[name]) <= set(second[name]) for name in first)) or (
+        _goes_on(other) and all(set(second[name]) <= set(first[name]) for name in first)
+    )
+
+
+def _goes_on(facts: RunFacts) -> bool:
+    budget = facts.config.budget.trials
+    return budget is not None and len(progress(facts.trials)) < budget
 
 
 def _labels(groups: Sequence[str]) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Several runs on one page: what compares, by which reward, what is sure, and that nothing can act in it."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from conftest import Nas
 from schema_files import validate
 from synthetic_run import synthetic_config, write_rows, write_run
 
+from analysis.frame import read_trials
 from analysis.ranking import rewards
 from nas.report.facts import read_facts
 from nas.report.side_by_side.compared import AT_TRIALS, differences, side_by_side_figures
@@ -93,8 +96,10 @@ def test_runs_of_other_images_are_named_and_in_no_comparison(runs: Path) -> None
 
 
 def test_recorded_digests_say_whether_images_are_the_same(tmp_path: Path) -> None:
-    for name, source, digest in (("a", "here", "1"), ("b", "there", "1"), ("c", "here", "2")):
-        make(tmp_path / name, 20, data={"source": source}, baseline=10)
+    for seed, (name, source, digest) in enumerate(
+        (("a", "here", "1"), ("b", "there", "1"), ("c", "here", "2"))
+    ):
+        make(tmp_path / name, 20, seed=seed, data={"source": source}, baseline=10)
         facts = {"digest": digest, "split_digest": name}
         (tmp_path / name / "data.json").write_text(json.dumps(facts))
     found = read(tmp_path, "a", "b", "c")
@@ -145,7 +150,7 @@ def test_a_difference_is_sure_only_where_runs_vary_less_than_it(tmp_path: Path) 
         write_rows(tmp_path / f"run{seed}" / "trials.parquet", rows)
     found = read(tmp_path, *(f"run{seed}" for seed in range(6)))
     by_trials, by_time = differences(found)
-    assert by_trials.measure == AT_TRIALS
+    assert by_trials.measure == f"{AT_TRIALS} (25)"
     assert by_trials.difference.value == pytest.approx(-0.099)
     assert by_trials.counts == (3, 3)
     assert by_trials.is_sure
@@ -163,6 +168,7 @@ def test_winners_of_single_runs_are_compared_as_networks_by_their_finalist_train
     assert winners.counts == (3, 3)
     assert winners.difference.low is not None
     assert winners.note.startswith("of these two networks")
+    assert "best of" in winners.note
 
 
 def test_runs_on_other_devices_are_settings_of_their_own_and_the_devices_are_named(tmp_path: Path) -> None:
@@ -182,8 +188,8 @@ def test_runs_on_other_devices_are_settings_of_their_own_and_the_devices_are_nam
 
 
 def test_trainings_longer_than_trials_are_said_and_of_other_lengths_not_compared(tmp_path: Path) -> None:
-    for name, epochs in (("a", 12), ("b", 12), ("c", 15)):
-        rows = make(tmp_path / name, 30, finalists={"count": 2, "repeats": 2, "epochs": epochs})
+    for seed, (name, epochs) in enumerate((("a", 12), ("b", 12), ("c", 15))):
+        rows = make(tmp_path / name, 30, seed=seed, finalists={"count": 2, "repeats": 2, "epochs": epochs})
         for row in rows:
             row |= {"purpose": "finalist", "epochs": epochs} if row["purpose"] == "repeat" else {}
         write_rows(tmp_path / name / "trials.parquet", rows)
@@ -214,7 +220,8 @@ def test_names_from_files_are_escaped_and_the_page_loads_nothing(runs: Path, tmp
     assert "a<b>" not in text
     assert "&lt;script&gt;" in text
     assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
-    assert file_name([side.facts for side in found.sides]) == "report-beside-flowers-a-b.html"
+    name = file_name([runs / "first", runs / "flowers", tmp_path / "a<b>"])
+    assert re.fullmatch(r"report-beside-flowers-a-b-[0-9a-f]{8}\.html", name)
     assert ">nan<" not in text
 
 
@@ -237,7 +244,7 @@ def test_the_command_writes_into_the_first_run_and_prints_what_its_schema_allows
     code, out, _ = nas("report", "a", "b", "--json")
     assert code == 0
     figures = validate("report", out)
-    assert figures["report"] == "a/report-beside-b.html"
+    assert re.fullmatch(r"a/report-beside-b-[0-9a-f]{8}\.html", figures["report"])
     assert Path(figures["report"]).read_text().startswith("<!DOCTYPE html>")
     assert not Path("a/report.html").exists()
     code, out, _ = nas("report", "a", "b", "-o", "page.html")
@@ -256,6 +263,89 @@ def test_a_run_given_twice_and_too_many_runs_are_refused(runs: Path, names: list
 def test_figures_are_plain_and_finite_or_none(runs: Path) -> None:
     figures = figures_of(runs, "first", "random", "flowers")
     assert "nan" not in json.dumps(asdict(figures)).lower().replace("finan", "")
+
+
+def test_a_first_run_whose_own_reward_cannot_be_computed_is_refused_plainly(
+    runs: Path, tmp_path: Path
+) -> None:
+    make(tmp_path / "own", 20)
+    file = tmp_path / "own" / "search.yaml"
+    file.write_text(file.read_text().replace("params: -0.05", "my_energy: -0.05"))
+    with pytest.raises(ConfigError, match=r"own: the reward .* my_energy .*--reward none"):
+        read_sides([tmp_path / "own", runs / "first"], names=["own", "first"], terms={"params": 0.1})
+
+
+def test_another_objective_is_among_the_settings_and_an_apart_winner_is_not_marked(
+    runs: Path, tmp_path: Path
+) -> None:
+    make(tmp_path / "plain", 20)
+    rows = make(tmp_path / "balanced", 20, seed=1, objective="balanced_accuracy")
+    for row in rows:
+        row |= {"objective": "balanced_accuracy", "balanced_accuracy": row.get("accuracy")}
+    write_rows(tmp_path / "balanced" / "trials.parquet", rows)
+    found, figures = _page_of(tmp_path, "plain", "balanced")
+    assert "objective" in figures.settings
+    assert "The search files are alike" not in page(found, figures)
+    found, figures = _page_of(runs, "flowers", "first")
+    assert "nothing is marked in B, which does not compare" in page(found, figures)
+
+
+def test_a_run_without_a_counted_trial_spoils_no_budget_and_is_named(runs: Path, tmp_path: Path) -> None:
+    rows = make(tmp_path / "crashed", 20, finalists=None, **RANDOM)
+    for row in rows:
+        row |= {"status": "crashed", "reward": None}
+    write_rows(tmp_path / "crashed" / "trials.parquet", rows)
+    places = [runs / "first", runs / "again", tmp_path / "crashed"]
+    found = read_sides(places, names=["first", "again", "crashed"])
+    assert found.at_trials == 60
+    figures = side_by_side_figures(found, Path("page.html"))
+    assert any(words.startswith("No trial that counts has ended in B") for words in figures.cautions)
+    assert "seeds alone" not in page(found, figures)
+
+
+def test_a_copy_of_a_run_is_set_apart_and_winners_of_unequal_numbers_are_not_tested(tmp_path: Path) -> None:
+    make(tmp_path / "a", 30, finalists={"count": 3, "repeats": 3})
+    make(tmp_path / "copy", 30, finalists={"count": 3, "repeats": 3})
+    make(tmp_path / "one", 30, seed=1, finalists={"count": 1, "repeats": 3}, **RANDOM)
+    found = read(tmp_path, "a", "copy", "one")
+    assert found.sides[1].apart[0].startswith("it is a copy of A1")
+    assert [len(side.facts.standings) for side in found.compared] == [3, 1]
+    *_, winners = differences(found)
+    assert (winners.p_value, winners.is_sure) == (None, False)
+    assert winners.note.startswith("not tested: ")
+    assert "higher by luck" in winners.note
+    for side in found.sides:
+        assert side.facts.headline is not None
+        assert side.facts.headline.trial_id == side.facts.standings[0].finalist.trial_id
+
+
+def test_by_another_device_winners_alone_compare_and_a_run_not_measured_there_is_apart(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(run: Path, device: str) -> list[SimpleNamespace]:
+        if run.name == "random":
+            raise ConfigError(f"{run}: nothing was measured there")
+        ids = read_trials(run)["architecture_id"].dropna().unique()
+        return [SimpleNamespace(architecture_id=name, step_time_ratio=1.0) for name in ids]
+
+    monkeypatch.setattr("nas.measuring.retarget.retargeted", measured)
+    found = read(runs, "first", "again", "random", device="Other GPU")
+    assert [bool(side.apart) for side in found.sides] == [False, False, True]
+    assert "no step times on Other GPU (nothing was measured there)" in found.sides[2].apart[0]
+    assert (found.at_trials, found.at_seconds) == (None, None)
+    figures = side_by_side_figures(found, Path("page.html"))
+    assert not [line for line in figures.differences if line.measure.startswith(AT_TRIALS)]
+    assert any("nothing is said at equal trials" in words for words in figures.cautions)
+    assert "Not drawn: only trials" in page(found, figures)
+
+
+def test_each_comparison_has_a_file_of_its_own(tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in ("first", "x/same", "y/same")]
+    names = {
+        file_name(runs[:2]), file_name([runs[0], runs[2]]), file_name(runs[:2], {"params": 0.0}),
+        file_name(runs[:2], None, "Some GPU"),
+    }  # fmt: skip
+    assert len(names) == 4
 
 
 @needs_browser

@@ -54,3 +54,17 @@ def test_nothing_is_said_of_few_trials_or_where_nothing_is_important(space: Sear
     rewards[0] = np.nan
     assert decision_importances(choices, rewards, space) is None
     assert decision_importances(choices, np.ones(FEWEST_TRIALS), space) is None
+
+
+def test_many_equal_rewards_do_not_hide_the_decision_of_the_best(space: SearchSpace) -> None:
+    choices = drawn(space, 200)
+    last = space.num_options[0] - 1
+    best = [i for i, own in enumerate(choices) if own[0] == last][:19]
+    rewards = np.zeros(200)
+    rewards[best] = np.arange(1, len(best) + 1)
+    found = decision_importances(choices, rewards, space)
+    assert found is not None
+    assert (found.decisions[0].stage - 1, found.decisions[0].field) == (
+        space.decisions[0].stage,
+        space.decisions[0].field,
+    )

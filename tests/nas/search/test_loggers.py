@@ -142,6 +142,42 @@ def test_files_of_the_run_are_attached_to_every_service_and_a_failure_is_said(
     assert b"stem_channels: 16" in events.read_bytes()
 
 
+def test_an_error_of_a_service_is_said_once_and_the_others_go_on(
+    tmp_path: Path, services: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*positional: object, **options: object) -> None:
+        raise OSError("no connection")
+
+    said: list[str] = []
+    with Loggers(["mlflow", "wandb"], tmp_path, {}, say=said.append) as loggers:
+        loggers.show(RowWritten(row(0)))
+        monkeypatch.setattr(sys.modules["mlflow"], "log_metrics", refused)
+        for trial_id in (1, 2):
+            loggers.show(RowWritten(row(trial_id)))
+    assert said == ["--log mlflow: nothing more is logged there (no connection); all else goes on"]
+    assert [values["trial_id"] for values in services["wandb"]] == [0, 1, 2]
+    # An error at the beginning or while closing costs only that service, too.
+    monkeypatch.setattr(sys.modules["mlflow"], "start_run", refused)
+    with Loggers(["mlflow", "wandb"], tmp_path, {}, say=said.append) as loggers:
+        loggers.show(RowWritten(row(3)))
+    assert services["ended"] == ["mlflow", "wandb", "wandb"]
+    monkeypatch.setattr(sys.modules["mlflow"], "start_run", lambda run_name: None)
+    monkeypatch.setattr(sys.modules["mlflow"], "end_run", refused)
+    with Loggers(["mlflow", "wandb"], tmp_path, {}, say=said.append) as loggers:
+        loggers.show(RowWritten(row(3)))
+    assert services["ended"][3:] == ["wandb"]
+    assert len(said) == 3
+
+
+def test_best_yaml_is_attached_to_a_stopped_search(tmp_path: Path, services: dict[str, list[Any]]) -> None:
+    best = tmp_path / "best.yaml"
+    best.write_text("stem_channels: 16\n")
+    loggers = Loggers(["mlflow"], tmp_path, {}, at_stop=[best])
+    loggers.show(RowWritten(row(0)))
+    loggers.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert services["files"] == [("mlflow", str(best))]
+
+
 def test_settings_are_named_by_their_path_and_fit_what_services_take(
     tmp_path: Path, services: dict[str, list[Any]]
 ) -> None:
