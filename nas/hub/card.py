@@ -10,12 +10,13 @@ from typing import Any
 from analysis.intervals import share
 from analysis.numbers import percent, short_count
 from nas.hub import names
-from nas.hub.card_facts import CardFacts, shown_source
+from nas.hub.card_facts import CardFacts
 from nas.hub.card_loading import loading_section
 from nas.hub.card_origin import architecture_section, digests_section, search_section, step_time_section
 from nas.hub.card_results import calibration_section, confusion_section, results_section
 from nas.hub.card_training import data_section, training_section
 from nas.hub.markdown import code, plain
+from nas.hub.shown_places import dataset_of, shown_source
 from search_spaces.networks.figures import architecture_figures
 from search_spaces.settings.yaml_files import yaml_text
 
@@ -71,7 +72,6 @@ def card_text(facts: CardFacts, handing: Handing, files: Collection[str]) -> str
 
 def _metadata(facts: CardFacts, handing: Handing, files: Collection[str]) -> dict[str, Any]:
     """The metadata by which the Hub finds and shows a model."""
-    source = shown_source(facts.config.data.source)
     found: dict[str, Any] = {}
     if handing.license_ is not None:
         found["license"] = handing.license_
@@ -89,8 +89,8 @@ def _metadata(facts: CardFacts, handing: Handing, files: Collection[str]) -> dic
         ],
         "metrics": ["accuracy"],
     }
-    if source.startswith("hf://datasets/"):
-        found["datasets"] = ["/".join(source.removeprefix("hf://datasets/").split("/")[:2])]
+    if (dataset := dataset_of(facts.config.data.source)) is not None:
+        found["datasets"] = [dataset]
     part = "minival" if facts.finished.test_accuracy is None else "test"
     images = facts.config.test if part == "test" else facts.config.data.source
     tested = facts.finished.test_accuracy

@@ -1,10 +1,8 @@
 """Facts of a card, all from records: of a training that has ended, its images, its evaluation, its search."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 from nas.events import EpochMetrics
 from nas.hub.evaluated import KeptEvaluation, evaluated_now, file_digest, kept_evaluation
@@ -15,6 +13,7 @@ from nas.hub.search_facts import (
     search_facts,
     step_time_of,
 )
+from nas.hub.shown_places import shown_architecture, shown_run
 from nas.training.checkpoints import METRICS, TrainingFolder
 from nas.training.config import FILE, TrainingConfig, read_training
 from nas.training.finished import FinishedTraining, finished_training
@@ -23,7 +22,6 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word
 from trials.images.data_record import OF_TEST, DataFacts, read_facts
-from trials.images.sources import SOURCES
 from trials.log.run_places import place_of
 from trials.training.weights_file import WeightsFile, load_weights
 
@@ -108,7 +106,7 @@ def card_facts(folder: Path, *, run: Path | None = None, evaluate: Evaluate = ev
         evaluation=kept,
         no_evaluation=reason,
         search=search,
-        named_run=str(provenance["run"]) if "run" in provenance else None,
+        named_run=shown_run(str(provenance["run"])) if "run" in provenance else None,
         step_time=step_time_of(provenance) if search is None else search.step_time,
     )
 
@@ -129,33 +127,3 @@ def _read(folder: Path) -> tuple[TrainingConfig, FinishedTraining, WeightsFile]:
     if missing:
         raise ConfigError(f"{place_of(missing[0])}: is missing; take it from a copy")
     return config, finished, load_weights(files.weights("best"), files=files.files)
-
-
-def shown_source(source: str) -> str:
-    """Images as a card names them: without folders and buckets of their owner, a set of the Hub in full."""
-    if source in SOURCES or source.startswith("hf://"):
-        return source
-    return PurePosixPath(source.replace("\\", "/").rstrip("/")).name or "images"
-
-
-def shown_architecture(architecture: Architecture) -> Architecture:
-    """The architecture with a provenance that names no place of its owner's machine."""
-    return replace(architecture, provenance=_without_places(architecture.provenance))
-
-
-def shown_weights(weights: WeightsFile) -> WeightsFile:
-    """The weights with facts that name no place of their owner's machine."""
-    return replace(weights, facts=_without_places(weights.facts))
-
-
-def _without_places(value: Any) -> Any:
-    """Plain values in which paths and URLs are replaced by their last names."""
-    if isinstance(value, dict):
-        return {
-            key: shown_source(each) if key == "source" and isinstance(each, str) else _without_places(each)
-            for key, each in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_without_places(each) for each in value]
-    is_place = isinstance(value, str) and re.match(r"[/~.\\]|\w:[/\\]|\w[\w+.-]*:/", value) is not None
-    return shown_source(value) if is_place else value

@@ -4,9 +4,10 @@ import numpy as np
 
 from analysis.intervals import share
 from nas.hub import names
-from nas.hub.card_facts import CardFacts, shown_source
+from nas.hub.card_facts import CardFacts
 from nas.hub.evaluated import KeptEvaluation
 from nas.hub.markdown import code, plain, table
+from nas.hub.shown_places import shown_source
 from nas.training.calibration import BINS
 from nas.training.evaluation import Evaluation
 from search_spaces.settings.shell_words import path_word

@@ -2,8 +2,9 @@
 
 from analysis.numbers import counted, duration
 from nas.hub import names
-from nas.hub.card_facts import CardFacts, shown_source
+from nas.hub.card_facts import CardFacts
 from nas.hub.markdown import code, plain, table
+from nas.hub.shown_places import shown_source
 from search_spaces.settings.yaml_files import to_mapping
 from trials.images.data_record import DataFacts
 

@@ -15,9 +15,10 @@ from safetensors.torch import save
 
 from nas.hub import names
 from nas.hub.card import Handing, card_text
-from nas.hub.card_facts import CardFacts, shown_weights
+from nas.hub.card_facts import CardFacts
 from nas.hub.card_loading import timm_refusal
 from nas.hub.evaluated import evaluation_record, file_digest
+from nas.hub.shown_places import shown_weights
 from nas.interchange.export_formats import export_source
 from nas.training.checkpoints import METRICS, TrainingFolder
 from nas.training.evaluation_pictures import draw_calibration, draw_confusion
