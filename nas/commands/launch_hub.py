@@ -9,8 +9,9 @@ from nas.commands.written import CardPreview, ExportedNetwork
 from nas.hub.card import Handing
 from nas.hub.card_facts import CardFacts, card_facts
 from nas.hub.evaluated import KeptEvaluation, evaluated_now
-from nas.hub.folder import card_preview, refuse_taken, unfinished_folder, write_folder
+from nas.hub.folder import card_preview, write_folder
 from nas.hub.names import check_license
+from nas.hub.new_folder import refuse_taken, unfinished_folder
 from nas.hub.push import PushedNetwork, push
 from nas.screens.bars import bar, bars_of
 from nas.screens.terminal import print_notes, say, say_start, terminal
