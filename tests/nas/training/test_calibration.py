@@ -42,7 +42,9 @@ def test_a_certain_prediction_is_in_the_last_bin() -> None:
 
 def test_logits_that_are_no_numbers_count_as_no_confidence() -> None:
     nan, inf = float("nan"), float("inf")
-    found = counted(torch.tensor([[nan, nan], [inf, 0.0], [nan, 1.0], [9.0, -9.0]]), [True, False, False, True])
+    found = counted(
+        torch.tensor([[nan, nan], [inf, 0.0], [nan, 1.0], [9.0, -9.0]]), [True, False, False, True]
+    )
     assert (found.images, found.counts[0], found.counts[BINS - 1]) == (4, 3, 1)
     assert (found.confidence[0], found.accuracy[0]) == (0.0, pytest.approx(1 / 3))
 
