@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.events import EpochMetrics
-from nas.hub.evaluated import KeptEvaluation, evaluated_now, file_digest, kept_evaluation
+from nas.hub.evaluated import KeptEvaluation, OtherImagesError, evaluated_now, file_digest, kept_evaluation
 from nas.hub.search_facts import (
     RecordedStepTime,
     SearchFacts,
@@ -21,7 +21,7 @@ from nas.training.repeats import folders_of_repeats
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word
-from trials.images.data_record import OF_TEST, DataFacts, read_facts
+from trials.images.data_record import OF_TEST, DataFacts, has_several_labels, read_facts
 from trials.log.run_places import place_of
 from trials.training.weights_file import WeightsFile, load_weights
 
@@ -33,7 +33,9 @@ class CardFacts:
     """Everything that a card says.
 
     Attributes:
-        evaluation: None where the images are not there; `no_evaluation` says why.
+        evaluation: None where the images cannot be evaluated; `no_evaluation` says why.
+        are_other_images: true where they are there, and others than those of the training.
+        has_several_labels: true where an image of the training has more than one.
         search: None where its run is not there; `step_time` then is what the architecture's file says.
         named_run: the name of that run; None of an architecture that no search found.
     """
@@ -51,6 +53,8 @@ class CardFacts:
     search: SearchFacts | None
     named_run: str | None
     step_time: RecordedStepTime | None
+    are_other_images: bool = False
+    has_several_labels: bool = False
 
     @property
     def architecture(self) -> Architecture:
@@ -84,12 +88,12 @@ def card_facts(folder: Path, *, run: Path | None = None, evaluate: Evaluate = ev
         raise ConfigError(
             f"{place_of(folder)}: its images were not recorded, as by an earlier version; train it again"
         )
-    kept, reason = kept_evaluation(folder, config, weights), ""
+    kept, reason, are_others = kept_evaluation(folder, config, weights), "", False
     if kept is None:
         try:
             kept = evaluate(folder, config)
         except ConfigError as error:  # the images are elsewhere, or others by now
-            reason = str(error)
+            reason, are_others = str(error), isinstance(error, OtherImagesError)
     run = found_run(config.architecture, folder, given=run)
     search = None if run is None else search_facts(run, config.architecture)
     provenance = config.architecture.provenance or {}
@@ -108,6 +112,8 @@ def card_facts(folder: Path, *, run: Path | None = None, evaluate: Evaluate = ev
         search=search,
         named_run=shown_run(str(provenance["run"])) if "run" in provenance else None,
         step_time=step_time_of(provenance) if search is None else search.step_time,
+        are_other_images=are_others,
+        has_several_labels=has_several_labels(folder),
     )
 
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -151,7 +152,7 @@ def test_what_has_no_room_is_not_downloaded(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.begun(NAME, with_manifest(FILES))
-    monkeypatch.setattr(pull.shutil, "disk_usage", lambda path: SimpleNamespace(free=1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1))
     with pytest.raises(ConfigError, match=r"has room for 0\.0 MB"):
         pull.pull(NAME, tmp_path / "made" / "here")
     assert not (tmp_path / "made").exists()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from nas.hub.markdown import code, plain
+from nas.hub.markdown import code, fenced, plain
 from nas.hub.names import (
     COMMON_LICENSES,
     LICENSES,
@@ -63,6 +63,9 @@ def test_a_link_to_a_licence_is_no_markup() -> None:
 def test_names_of_others_are_no_markup() -> None:
     assert plain("a|b*c_d`[e](f)<g>") == r"a\|b\*c\_d\`\[e\](f)\<g\>"
     assert plain("a\nb\x1b\u202e") == r"a\\nb\\x1b\\u202e"
+    assert plain("www.x.example WWW.y") == r"www\.x.example WWW\.y"
+    assert plain("a\u200bb\ufeff") == r"a\\u200bb\\ufeff"
+    assert fenced("sh", "a\n```\nb") == "````sh\na\n```\nb\n````"
     assert plain("x" * 300) == "x" * 200 + "…"
     assert "|" not in code("a|b`c")
     assert code("a`b").count("`") == 2
