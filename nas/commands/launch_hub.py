@@ -8,9 +8,10 @@ from nas.commands.output import json_text
 from nas.commands.written import CardPreview, ExportedNetwork
 from nas.hub.card import Handing
 from nas.hub.card_facts import CardFacts, card_facts
-from nas.hub.evaluated import KeptEvaluation, evaluated_now
-from nas.hub.folder import card_preview, refuse_taken, unfinished_folder, write_folder
+from nas.hub.evaluated import FILE, KeptEvaluation, evaluated_now
+from nas.hub.folder import card_preview, write_folder
 from nas.hub.names import check_license
+from nas.hub.new_folder import refuse_taken, unfinished_folder
 from nas.hub.push import PushedNetwork, push
 from nas.screens.bars import bar, bars_of
 from nas.screens.terminal import print_notes, say, say_start, terminal
@@ -18,8 +19,13 @@ from nas.training.config import TrainingConfig
 from trials.log.run_places import run_folder
 
 
-def facts_on_console(training: str | Path, run: Path | None, console: Console) -> CardFacts:
+def facts_on_console(
+    training: str | Path, run: Path | None, console: Console, *, keep: bool = True
+) -> CardFacts:
     """The facts of a training's card; where its weights have to be evaluated, bars show how far that is.
+
+    Args:
+        keep: the evaluation is kept in the training's folder.
 
     Raises:
         ConfigError: as `card_facts`.
@@ -28,12 +34,16 @@ def facts_on_console(training: str | Path, run: Path | None, console: Console) -
     def evaluate(folder: Path, config: TrainingConfig) -> KeptEvaluation:
         console.print("evaluating the best weights, for confusion and calibration")
         with bars_of(console) as bars, bar(bars, "decoding") as packed, bar(bars, "evaluating") as evaluated:
-            return evaluated_now(folder, config, on_packed=packed, on_evaluated=evaluated)
+            done = evaluated_now(folder, config, keep=keep, on_packed=packed, on_evaluated=evaluated)
+        if keep and not (folder / FILE).is_file():
+            note = f"{training}: the evaluation could not be kept there; the next card computes it again"
+            print_notes(console, "card", [note])
+        return done
 
     say_start(console, f"the records of {training}")
     found = card_facts(run_folder(training), run=None if run is None else run_folder(run), evaluate=evaluate)
     if found.evaluation is None:
-        why = f"no confusion and no calibration, for the images are not there: {found.no_evaluation}"
+        why = f"no confusion and no calibration: {found.no_evaluation}"
         print_notes(console, "card", [why])
     return found
 
@@ -91,10 +101,10 @@ def preview(training: str, handing: Handing, *, run: Path | None, as_json: bool)
     Raises:
         ConfigError: a record is missing, or the licence is none of the Hub's.
     """
-    if handing.license_ is not None:
+    if handing.license_ is not None or handing.license_link is not None:
         check_license(handing.license_, handing.license_link)
     console = terminal(stderr=True, soft_wrap=True)
-    text = card_preview(facts_on_console(training, run, console), handing)
+    text = card_preview(facts_on_console(training, run, console, keep=False), handing)
     needs_license = handing.license_ is None
     if as_json:
         print(json_text(CardPreview(repository=handing.place, card=text, needs_license=needs_license)))

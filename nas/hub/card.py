@@ -10,14 +10,16 @@ from typing import Any
 from analysis.intervals import share
 from analysis.numbers import percent, short_count
 from nas.hub import names
-from nas.hub.card_facts import CardFacts, shown_source
+from nas.hub.card_facts import CardFacts
 from nas.hub.card_loading import loading_section
 from nas.hub.card_origin import architecture_section, digests_section, search_section, step_time_section
 from nas.hub.card_results import calibration_section, confusion_section, results_section
 from nas.hub.card_training import data_section, training_section
 from nas.hub.markdown import code, plain
+from nas.hub.shown_places import dataset_of, shown_source
 from search_spaces.networks.figures import architecture_figures
 from search_spaces.settings.yaml_files import yaml_text
+from trials.objective import ACCURACY, in_words
 
 LIBRARY = "training-aware-nas"
 
@@ -71,7 +73,6 @@ def card_text(facts: CardFacts, handing: Handing, files: Collection[str]) -> str
 
 def _metadata(facts: CardFacts, handing: Handing, files: Collection[str]) -> dict[str, Any]:
     """The metadata by which the Hub finds and shows a model."""
-    source = shown_source(facts.config.data.source)
     found: dict[str, Any] = {}
     if handing.license_ is not None:
         found["license"] = handing.license_
@@ -89,17 +90,22 @@ def _metadata(facts: CardFacts, handing: Handing, files: Collection[str]) -> dic
         ],
         "metrics": ["accuracy"],
     }
-    if source.startswith("hf://datasets/"):
-        found["datasets"] = ["/".join(source.removeprefix("hf://datasets/").split("/")[:2])]
+    if (dataset := dataset_of(facts.config.data.source)) is not None:
+        found["datasets"] = [dataset]
     part = "minival" if facts.finished.test_accuracy is None else "test"
     images = facts.config.test if part == "test" else facts.config.data.source
     tested = facts.finished.test_accuracy
     value = facts.finished.accuracy if tested is None else tested
-    result = {
+    result: dict[str, Any] = {
         "task": {"type": "image-classification"},
         "dataset": {"name": shown_source(images or ""), "type": "images", "split": part},
         "metrics": [{"type": "accuracy", "value": round(value, 6), "name": f"accuracy on {part} images"}],
     }
+    objective = facts.finished.objective
+    if objective != ACCURACY:
+        shown = round(facts.finished.final_value, 6)
+        named = f"{in_words(objective)} on {part} images"
+        result["metrics"].append({"type": objective, "value": shown, "name": named})
     found["model-index"] = [{"name": handing.title, "results": [result]}]
     return found
 
@@ -112,7 +118,7 @@ def _summary(facts: CardFacts) -> str:
         num_classes=weights.num_classes,
         resolution=weights.resolution,
     )
-    found = facts.named_run is not None
+    found = facts.named_run is not None or facts.search is not None
     origin = "found by neural architecture search with training-aware-nas" if found else "given as a file"
     part, value, images = (
         ("minival", finished.accuracy, facts.data.minival)
@@ -140,7 +146,7 @@ def _use_section(facts: CardFacts) -> str:
         f"- It names one of {facts.weights.num_classes:,} classes for every picture, also for one that shows "
         "none of them.",
         f"- It has learnt from {facts.data.train:,} images of one source; the class with the fewest has "
-        f"{few:,} in all. Accuracy on other images is not known: "
+        f"{few:,} in all.{_start_words(facts)} Accuracy on other images is not known: "
         "`nas evaluate` with labelled ones of yours tells.",
         "- The figures above are all that was measured: nothing is known of groups of people or places "
         "within "
@@ -151,6 +157,15 @@ def _use_section(facts: CardFacts) -> str:
             "- No test images were read: minival has also chosen the epoch, so its accuracy is a little high."
         )
     return "\n".join(lines)
+
+
+def _start_words(facts: CardFacts) -> str:
+    if facts.config.init is None:
+        return ""
+    return (
+        f" Its training began from the weights {code(shown_source(facts.config.init))}: what these had "
+        "learnt from is not recorded here."
+    )
 
 
 def _license_section(handing: Handing) -> str:

@@ -1,13 +1,11 @@
 """Facts of a card, all from records: of a training that has ended, its images, its evaluation, its search."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 from nas.events import EpochMetrics
-from nas.hub.evaluated import KeptEvaluation, evaluated_now, file_digest, kept_evaluation
+from nas.hub.evaluated import KeptEvaluation, OtherImagesError, evaluated_now, file_digest, kept_evaluation
 from nas.hub.search_facts import (
     RecordedStepTime,
     SearchFacts,
@@ -15,6 +13,7 @@ from nas.hub.search_facts import (
     search_facts,
     step_time_of,
 )
+from nas.hub.shown_places import shown_architecture, shown_run
 from nas.training.checkpoints import METRICS, TrainingFolder
 from nas.training.config import FILE, TrainingConfig, read_training
 from nas.training.finished import FinishedTraining, finished_training
@@ -22,8 +21,7 @@ from nas.training.repeats import folders_of_repeats
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word
-from trials.images.data_record import OF_TEST, DataFacts, read_facts
-from trials.images.sources import SOURCES
+from trials.images.data_record import OF_TEST, DataFacts, has_several_labels, read_facts
 from trials.log.run_places import place_of
 from trials.training.weights_file import WeightsFile, load_weights
 
@@ -35,7 +33,9 @@ class CardFacts:
     """Everything that a card says.
 
     Attributes:
-        evaluation: None where the images are not there; `no_evaluation` says why.
+        evaluation: None where the images cannot be evaluated; `no_evaluation` says why.
+        are_other_images: true where they are there, and others than those of the training.
+        has_several_labels: true where an image of the training has more than one.
         search: None where its run is not there; `step_time` then is what the architecture's file says.
         named_run: the name of that run; None of an architecture that no search found.
     """
@@ -53,6 +53,8 @@ class CardFacts:
     search: SearchFacts | None
     named_run: str | None
     step_time: RecordedStepTime | None
+    are_other_images: bool = False
+    has_several_labels: bool = False
 
     @property
     def architecture(self) -> Architecture:
@@ -86,12 +88,12 @@ def card_facts(folder: Path, *, run: Path | None = None, evaluate: Evaluate = ev
         raise ConfigError(
             f"{place_of(folder)}: its images were not recorded, as by an earlier version; train it again"
         )
-    kept, reason = kept_evaluation(folder, config, weights), ""
+    kept, reason, are_others = kept_evaluation(folder, config, weights), "", False
     if kept is None:
         try:
             kept = evaluate(folder, config)
         except ConfigError as error:  # the images are elsewhere, or others by now
-            reason = str(error)
+            reason, are_others = str(error), isinstance(error, OtherImagesError)
     run = found_run(config.architecture, folder, given=run)
     search = None if run is None else search_facts(run, config.architecture)
     provenance = config.architecture.provenance or {}
@@ -108,8 +110,10 @@ def card_facts(folder: Path, *, run: Path | None = None, evaluate: Evaluate = ev
         evaluation=kept,
         no_evaluation=reason,
         search=search,
-        named_run=str(provenance["run"]) if "run" in provenance else None,
+        named_run=shown_run(str(provenance["run"])) if "run" in provenance else None,
         step_time=step_time_of(provenance) if search is None else search.step_time,
+        are_other_images=are_others,
+        has_several_labels=has_several_labels(folder),
     )
 
 
@@ -129,33 +133,3 @@ def _read(folder: Path) -> tuple[TrainingConfig, FinishedTraining, WeightsFile]:
     if missing:
         raise ConfigError(f"{place_of(missing[0])}: is missing; take it from a copy")
     return config, finished, load_weights(files.weights("best"), files=files.files)
-
-
-def shown_source(source: str) -> str:
-    """Images as a card names them: without folders and buckets of their owner, a set of the Hub in full."""
-    if source in SOURCES or source.startswith("hf://"):
-        return source
-    return PurePosixPath(source.replace("\\", "/").rstrip("/")).name or "images"
-
-
-def shown_architecture(architecture: Architecture) -> Architecture:
-    """The architecture with a provenance that names no place of its owner's machine."""
-    return replace(architecture, provenance=_without_places(architecture.provenance))
-
-
-def shown_weights(weights: WeightsFile) -> WeightsFile:
-    """The weights with facts that name no place of their owner's machine."""
-    return replace(weights, facts=_without_places(weights.facts))
-
-
-def _without_places(value: Any) -> Any:
-    """Plain values in which paths and URLs are replaced by their last names."""
-    if isinstance(value, dict):
-        return {
-            key: shown_source(each) if key == "source" and isinstance(each, str) else _without_places(each)
-            for key, each in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_without_places(each) for each in value]
-    is_place = isinstance(value, str) and re.match(r"[/~.\\]|\w:[/\\]|\w[\w+.-]*:/", value) is not None
-    return shown_source(value) if is_place else value

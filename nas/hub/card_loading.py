@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection
 from shlex import quote
+from string import Template
 
 from nas.hub import names
 from nas.hub.card_facts import CardFacts
@@ -10,22 +11,22 @@ from nas.hub.markdown import fenced, plain
 from search_spaces.interchange.files import to_text
 from search_spaces.settings.config_error import ConfigError
 
-# FETCH and PLACE are the lines that find the card's folder.
-TIMM_CODE = """\
+# `fetch` and `place` are the lines that find the card's folder; what is put in is not searched for fields.
+TIMM_CODE = Template("""\
 import json
 from functools import partial
 
 import torch
-FETCHfrom safetensors.torch import load_file
+${fetch}from safetensors.torch import load_file
 from timm.layers import get_act_layer
 from timm.models._efficientnet_builder import decode_arch_def
 from timm.models.efficientnet import EfficientNet
 
-PLACEwith open(f"{folder}/timm.json") as file:
+${place}with open(f"{folder}/timm.json") as file:
     facts = json.load(file)
 model = EfficientNet(
     block_args=decode_arch_def(facts["arch_def"]),
-    num_classes=NUM_CLASSES,
+    num_classes=${num_classes},
     num_features=facts["num_features"],
     stem_size=facts["stem_size"],
     fix_stem=True,
@@ -34,14 +35,14 @@ model = EfficientNet(
     norm_layer=partial(torch.nn.BatchNorm2d, eps=facts["bn_eps"]),
 )
 model.load_state_dict(load_file(f"{folder}/timm.safetensors"))
-model.eval()"""
-ONNX_CODE = """\
+model.eval()""")
+ONNX_CODE = Template("""\
 import numpy as np
 import onnxruntime
-FETCH
-PLACEsession = onnxruntime.InferenceSession(FILE)
-images = np.zeros((1, 3, SIDE, SIDE), np.float32)  # pixels as above
-(logits,) = session.run(None, {"images": images})"""
+${fetch}
+${place}session = onnxruntime.InferenceSession(${file})
+images = np.zeros((1, 3, ${side}, ${side}), np.float32)  # pixels as above
+(logits,) = session.run(None, {"images": images})""")
 CROPS = {
     "squash": "all of the picture, squashed to the square",
     "center": "the square in the middle of the picture, of size / (size + 32) of its shorter side",
@@ -69,8 +70,8 @@ def loading_section(facts: CardFacts, *, place: str, files: Collection[str], is_
     shown = CROPS.get(view.crop, view.crop)
     parts = [
         "## How to load it",
-        "Here, in one line, as a PyTorch module in evaluation mode (`pip install training-aware-nas"
-        f"{'[hub]' if is_repository else ''}`):",
+        "With training-aware-nas, in one line, as a PyTorch module in evaluation mode (in a clone of its "
+        f"repository: `pip install -e {quote('.[hub]') if is_repository else '.'}`):",
         fenced("python", f"from nas.hub.load import load\n\nnetwork = load({quoted})"),
         f"It takes RGB pixels of 0 to 255 as (x - 128) / 128, N x 3 x {side} x {side} ({shown}, "
         f"{view.interpolation}), and gives logits, N x {facts.weights.num_classes:,}; "
@@ -89,17 +90,16 @@ def loading_section(facts: CardFacts, *, place: str, files: Collection[str], is_
             "it for a command, `search_spaces.networks.trusted.trust` in Python."
         )
     if names.TIMM in files:
-        code = TIMM_CODE.replace("FETCH", fetch).replace("PLACE", where)
-        code = code.replace("NUM_CLASSES", str(facts.weights.num_classes))
+        code = TIMM_CODE.substitute(fetch=fetch, place=where, num_classes=facts.weights.num_classes)
         parts += ["In timm, without this package:", fenced("python", code)]
     else:
         parts.append(f"timm cannot express it: {plain(timm_refusal(facts) or 'it was left out')}.")
-    onnx = ONNX_CODE.replace("SIDE", str(side))
     if names.ONNX in files:
-        onnx = onnx.replace("FETCH", fetch).replace("PLACE", where).replace("FILE", 'f"{folder}/model.onnx"')
+        file = 'f"{folder}/model.onnx"'
+        onnx = ONNX_CODE.substitute(fetch=fetch, place=where, file=file, side=side)
         parts += ["In ONNX Runtime:", fenced("python", onnx)]
     else:
-        onnx = onnx.replace("FETCH", "").replace("PLACE", "").replace("FILE", '"model.onnx"')
+        onnx = ONNX_CODE.substitute(fetch="", place="", file='"model.onnx"', side=side)
         written = fenced("sh", f"nas export {quote(folder)} --format onnx -o model.onnx")
         parts += ["In ONNX Runtime, after", written, fenced("python", onnx)]
     return "\n\n".join(parts)

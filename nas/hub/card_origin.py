@@ -81,8 +81,8 @@ def _conditions(found: RecordedStepTime) -> str:
         f"device {plain(found.device)}" if found.device is not None else None,
         f"{found.resolution} px" if found.resolution is not None else None,
         f"batch {found.batch_size}" if found.batch_size is not None else None,
-        found.precision,
-        found.mode,
+        None if found.precision is None else plain(found.precision),
+        None if found.mode is None else plain(found.mode),
         "the device to itself" if found.is_exclusive else None,
     ]
     return f"Conditions: {', '.join(each for each in said if each is not None)}."
@@ -108,8 +108,9 @@ def search_section(facts: CardFacts) -> str:
             "`--from-run RUN` adds its trials, its log's digest and its audit."
         )
     strategy = f" by {plain(found.strategy)}" if found.strategy else ""
+    first = f", the first of {found.trials_of_it} of this architecture" if found.trials_of_it > 1 else ""
     text = (
-        f"{title}\n\nTrial {found.trial_id} of the run {code(found.run)}, chosen{strategy} among "
+        f"{title}\n\nTrial {found.trial_id} of the run {code(found.run)}{first}, chosen{strategy} among "
         f"{counted(found.trials, 'trial')} that have finished.\n\n"
     )
     if found.audit is None:
@@ -117,10 +118,10 @@ def search_section(facts: CardFacts) -> str:
             f"{text}No audit was run, so it is not known whether short trials rank architectures as longer "
             "trainings do: `nas audit RUN` tells."
         )
-    return text + _audit(found.audit, found.audit_epochs or 0)
+    return text + _audit(found.audit, found.audit_epochs or (0, 0))
 
 
-def _audit(found: AuditFigures, epochs: int) -> str:
+def _audit(found: AuditFigures, epochs: tuple[int, int]) -> str:
     rows = [
         ("Kendall's tau of the two rankings", *_figure(found.tau, found.tau_interval)),
         (
@@ -129,9 +130,11 @@ def _audit(found: AuditFigures, epochs: int) -> str:
         ),
         ("reward lost by the short ranking's first", *_figure(found.regret, found.regret_interval)),
     ]
+    fewest, most = epochs
+    lasting = counted(most, "epoch") if fewest == most else f"{fewest} to {counted(most, 'epoch')}"
     words = (
         f"Audit: {found.architectures} architectures of the run were trained again for "
-        f"{counted(epochs, 'epoch')} and ranked by short and by long training."
+        f"{lasting} and ranked by short and by long training."
     )
     return f"{words}\n\n{table(('audit', 'value', '95 % interval'), rows)}"
 

@@ -4,13 +4,14 @@ import numpy as np
 
 from analysis.intervals import share
 from nas.hub import names
-from nas.hub.card_facts import CardFacts, shown_source
+from nas.hub.card_facts import CardFacts
 from nas.hub.evaluated import KeptEvaluation
 from nas.hub.markdown import code, plain, table
+from nas.hub.shown_places import shown_source
 from nas.training.calibration import BINS
 from nas.training.evaluation import Evaluation
 from search_spaces.settings.shell_words import path_word
-from trials.objective import in_words
+from trials.objective import ACCURACY, in_words
 
 CONFUSED = 10  # pairs of classes in a table
 EXTREMES = 5  # classes with the lowest accuracy
@@ -28,12 +29,26 @@ def results_section(facts: CardFacts, *, folder: str) -> str:
         f"The weights are those of epoch {finished.best_epoch} of {finished.epochs}, which had the best "
         f"{in_words(finished.objective)} on minival (held-out images of the training's own source): that "
         "figure has chosen the epoch, and is a little high.",
-        "The test images were read once, after everything was decided."
+        "The accuracy on test images is that of these weights, which minival has chosen."
         if finished.test_accuracy is not None
         else "No test images were given to the training: there is no accuracy on images that chose nothing. "
-        f"`nas evaluate {path_word(folder)} --data IMAGES` measures it on "
+        f"{code(f'nas evaluate {path_word(folder)} --data IMAGES')} measures it on "
         "labelled images of yours.",
     ]
+    if finished.objective != ACCURACY:
+        values = (("minival", finished.value), ("test", finished.test_value))
+        listed = [f"**{value:.4f}** on {part} images" for part, value in values if value is not None]
+        said.append(f"The {in_words(finished.objective)} is {' and '.join(listed)}.")
+    if finished.test_accuracy is not None and _are_trained_on(facts):
+        said.append(
+            "But the test images are of the source that was trained on: the network has learnt from many of "
+            "them."
+        )
+    if facts.has_several_labels:
+        said.append(
+            "Images may have several labels: a prediction counts as right if it is any of them, in accuracy, "
+            "confusion and calibration alike; a wrong one stands in the row of the image's first label."
+        )
     parts = ["## Results", table(("images", "n", "accuracy", "95 % interval"), rows), " ".join(said)]
     if kept is not None:
         found = kept.evaluation
@@ -45,6 +60,12 @@ def results_section(facts: CardFacts, *, folder: str) -> str:
             f"{found.accuracy_top5:.4f}, loss {found.loss:.4f}."
         )
     return "\n\n".join(parts)
+
+
+def _are_trained_on(facts: CardFacts) -> bool:
+    """True where the test images are those of the training, by their digest or by their source."""
+    same_digest = facts.test is not None and facts.test.digest == facts.data.digest
+    return same_digest or facts.config.test == facts.config.data.source
 
 
 def confusion_section(facts: CardFacts) -> str:
@@ -146,10 +167,15 @@ def _interval(value: float, images: int) -> str:
 
 
 def _not_computed(facts: CardFacts) -> str:
-    """The reason, and the command that supplies it; the reason may name a place of the owner's machine."""
-    source = shown_source(facts.config.test or facts.config.data.source)
+    """The fault, and the command that helps; the reason itself may name a place of the owner's machine."""
+    config = facts.config
+    part, key = ("minival", "data.source") if config.test is None else ("test", "test")
+    source = shown_source(config.test or config.data.source)
+    fault = (
+        "were not those of the training any more" if facts.are_other_images else "could not be read from here"
+    )
+    command = code(f"nas train --run {path_word(facts.folder.name)} --set {key}=IMAGES")
     return (
-        f"Not computed: the images ({code(source)}) were not there when this card was written. "
-        f"`nas train --run {path_word(facts.folder.name)} --set data.source=IMAGES` records where they are "
-        "now; then the command that wrote this card computes it."
+        f"Not computed: the {part} images ({code(source)}) {fault} when this card was written. "
+        f"{command} records where they are now; then the command that wrote this card computes it."
     )

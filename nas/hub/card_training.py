@@ -2,8 +2,9 @@
 
 from analysis.numbers import counted, duration
 from nas.hub import names
-from nas.hub.card_facts import CardFacts, shown_source
+from nas.hub.card_facts import CardFacts
 from nas.hub.markdown import code, plain, table
+from nas.hub.shown_places import shown_source
 from search_spaces.settings.yaml_files import to_mapping
 from trials.images.data_record import DataFacts
 
@@ -64,6 +65,11 @@ def data_section(facts: CardFacts) -> str:
     ]
     if facts.config.test is None:
         parts.append("Test images: none were given to the training (`nas train --test`).")
+    elif facts.test is None:
+        parts.append(
+            f"Test images: {code(shown_source(facts.config.test))}, of which no digest was recorded, as by "
+            "an earlier version: whether they are still the same is not known."
+        )
     return "\n\n".join(parts)
 
 
@@ -91,7 +97,9 @@ def _classes(facts: CardFacts) -> str:
 
 
 def _setting(value: object) -> str:
-    """A value of a recipe as text in one line."""
+    """A value of a recipe as text in one line, nothing and truth as YAML has them."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_setting(each)}" for key, each in value.items())
     if isinstance(value, list | tuple):

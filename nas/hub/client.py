@@ -3,6 +3,7 @@
 Tokens are where that library keeps them (`hf auth login`, HF_TOKEN), and stand in no message.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,19 @@ from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import first_line
 
 PACKAGE = "huggingface_hub"
-TRANSPORT = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")  # of its versions
+TRANSPORT = (
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "requests",
+    "urllib3",
+    "urllib",
+    "ssl",
+    "socket",
+)  # of its versions
 NOT_LET_IN = (401, 403)
+UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +115,8 @@ class Hub:
         library = self._library
         adds = [library.CommitOperationAdd(each, str(folder / each)) for each in files]
         deletes = [library.CommitOperationDelete(each) for each in delete]
-        with self._refused(name):
+        # Of a commit the library raises these two also where the Hub refuses a file or the card's metadata.
+        with self._refused(name, also=(RuntimeError, ValueError)):
             done = self._api.create_commit(
                 name, [*adds, *deletes], commit_message=message, parent_commit=parent, repo_type="model"
             )
@@ -121,14 +134,35 @@ class Hub:
             )
 
     @contextmanager
-    def _refused(self, name: str, *, revision: str | None = None) -> Iterator[None]:
-        """Says in a sentence what the library's errors mean; its own mistakes keep their traceback."""
+    def _refused(
+        self, name: str, *, revision: str | None = None, also: tuple[type[Exception], ...] = ()
+    ) -> Iterator[None]:
+        """Says in a sentence what the library's errors mean; its own mistakes keep their traceback.
+
+        Args:
+            also: kinds of errors that are refusals here, though they have no status of their own.
+        """
         try:
             yield
         except Exception as error:
-            if (status := _status(error)) is None and not _is_of_transport(error):
+            if (status := _status(error)) is not None or _is_of_transport(error):
+                reason = self._reason(error, status, revision)
+            elif isinstance(error, OSError):
+                where = f" ({error.filename})" if error.filename else ""
+                reason = f"a file of this machine{where}: {error.strerror or self._words(error)}"
+            elif isinstance(error, also):
+                reason = self._reason_of_cause(error)
+            else:
                 raise
-            raise ConfigError(f"{name}: {self._reason(error, status, revision)}") from None
+            raise ConfigError(f"{name}: {reason}") from None
+
+    def _reason_of_cause(self, error: Exception) -> str:
+        """The reason of an error that wraps another one, or none."""
+        cause = error.__cause__
+        if isinstance(cause, Exception) and _status(cause) is None and _is_of_transport(cause):
+            return self._reason(cause, None, None)
+        status = _status(cause) if isinstance(cause, Exception) else None
+        return f"the Hub refuses ({f'{status}: ' if status else ''}{self._words(error)})"
 
     def _reason(self, error: Exception, status: int | None, revision: str | None) -> str:
         kind = type(error).__name__
@@ -146,9 +180,10 @@ class Hub:
         return f"the Hub refuses ({status}: {self._words(error)})"
 
     def _words(self, error: Exception) -> str:
-        """An error's first line, without the token, wherever a library may have put it."""
-        line, token = first_line(error)[:200], self._library.get_token()
-        return line.replace(token, "…") if token else line
+        """An error's first lines as one, without the token, wherever a library may have put it."""
+        token, said = self._library.get_token(), " ".join(str(error).split())
+        said = said or first_line(error)
+        return (said.replace(token, "…") if token else said)[:200]
 
 
 def _status(error: Exception) -> int | None:
@@ -160,4 +195,8 @@ def _status(error: Exception) -> int | None:
 def _is_of_transport(error: Exception) -> bool:
     """True of an error of the network, by whichever library the Hub's own one uses for it."""
     packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-    return isinstance(error, OSError) or bool(packages & set(TRANSPORT))
+    if isinstance(error, ConnectionError | TimeoutError) or packages & set(TRANSPORT):
+        return True
+    # Files of this machine have a number of their error, and a kind of Python's.
+    is_file = PACKAGE not in packages and getattr(error, "errno", None) not in (None, *UNREACHABLE)
+    return isinstance(error, OSError) and not is_file

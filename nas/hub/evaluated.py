@@ -6,7 +6,8 @@ the images are there, and holds for the weights and the images whose digests it 
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +51,18 @@ class KeptEvaluation:
         return self.evaluation.calibration
 
 
+class OtherImagesError(ConfigError):
+    """The images are there, and are not those of the training."""
+
+
+@contextmanager
+def _others_refused() -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise OtherImagesError(str(error)) from None
+
+
 def part_of(config: TrainingConfig) -> Part:
     """The part of the images on which a training's card evaluates its weights."""
     return "minival" if config.test is None else "test"
@@ -73,10 +86,15 @@ def evaluated_now(
     folder: Path,
     config: TrainingConfig,
     *,
+    keep: bool = True,
     on_packed: OnProgress | None = None,
     on_evaluated: Callable[[int, int], object] = lambda done, total: None,
 ) -> KeptEvaluation:
-    """Evaluates a finished training's best weights on its test or minival images, and keeps that.
+    """Evaluates a finished training's best weights on its test or minival images.
+
+    Args:
+        keep: the evaluation is written into the folder; where that cannot be written, the next card computes
+            it again.
 
     Raises:
         ConfigError: the images are not there, or not those of the training.
@@ -91,8 +109,10 @@ def evaluated_now(
         device_name=device_info(Slot(index=0, device=str(inference_device()))).device_name,
         evaluated_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    text = json.dumps({"holds_for": _holds_for(folder, config), **evaluation_record(found)})
-    files_of(folder).write(folder / FILE, text.encode())
+    if keep:
+        text = json.dumps({"holds_for": _holds_for(folder, config), **evaluation_record(found)})
+        with suppress(OSError):
+            files_of(folder).write(folder / FILE, text.encode())
     return found
 
 
@@ -142,14 +162,17 @@ def _images(
     if config.test is not None:
         found = images_to_test(config, weights.classes, resolution=size)
         assert found is not None
-        check_same_data(record_of(config.test, found), folder, begun="training", prefix=OF_TEST)
+        with _others_refused():
+            check_same_data(record_of(config.test, found), folder, begun="training", prefix=OF_TEST)
         return found
     with refused_as("images"):
         last = config.recipe.training_stages()[-1].resolution
         trained = trained_images(config.data, config.recipe, last, on_progress=on_packed)
+    with _others_refused():
         check_same_data(record_of(config.data.source, trained), folder, begun="training")
         if trained.classes != weights.classes:
-            raise ConfigError("their classes are not those of the weights")
+            raise ConfigError("images: their classes are not those of the weights")
+    with refused_as("images"):
         minival = evaluated_images(config.data, config.recipe, trained, size, on_progress=on_packed)
     return replace(minival, train=np.empty(0, np.int64))  # what is evaluated is minival alone
 

@@ -5,9 +5,9 @@ What names a place of its owner's machine is left out: paths, host, typed comman
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from safetensors.torch import save
 
 from nas.hub import names
 from nas.hub.card import Handing, card_text
-from nas.hub.card_facts import CardFacts, shown_weights
+from nas.hub.card_facts import CardFacts
 from nas.hub.card_loading import timm_refusal
 from nas.hub.evaluated import evaluation_record, file_digest
+from nas.hub.shown_places import shown_weights
 from nas.interchange.export_formats import export_source
 from nas.training.checkpoints import METRICS, TrainingFolder
 from nas.training.evaluation_pictures import draw_calibration, draw_confusion
@@ -26,7 +27,6 @@ from search_spaces.interchange.files import to_text
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_records import read_record
-from search_spaces.settings.unfinished_files import unfinished_name
 from search_spaces.settings.yaml_files import read_yaml, to_mapping, yaml_text
 from trials.recipe import Recipe
 from trials.training.foreign_weights import foreign_state
@@ -77,52 +77,6 @@ def write_folder(facts: CardFacts, folder: Path, handing: Handing) -> tuple[str,
     return (*written, names.MANIFEST)
 
 
-@contextmanager
-def unfinished_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
-    """A new folder beside `target`, which gets its name when the block ends, or is gone if that fails.
-
-    Raises:
-        ConfigError: as `refuse_taken`, or it cannot be written.
-    """
-    refuse_taken(target, force=force)
-    folder, before = unfinished_name(target.absolute()), unfinished_name(target.absolute())
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-        if target.is_dir():
-            target.rename(before)
-        folder.rename(target)
-    except OSError as error:
-        raise ConfigError(f"{target}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if before.is_dir() and not target.exists():  # the new one did not get its name
-            before.rename(target)
-        for left in (folder, before):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def refuse_taken(target: Path, *, force: bool = False) -> None:
-    """Refuses a folder that holds something, and a place where none can be made.
-
-    Args:
-        force: a folder that `write_folder` has written, and nothing else, may be replaced.
-
-    Raises:
-        ConfigError: it does.
-    """
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise ConfigError(f"{target}: this is a file; a new folder is expected; choose another -o")
-    held = {path.name for path in target.iterdir()} if target.is_dir() else set()
-    own = {name.partition("/")[0] for name in (*names.FILES, names.MANIFEST)}
-    is_own = names.MANIFEST in held and held <= own
-    if held and not (force and is_own):
-        what = "a network that was handed on" if is_own else "something"
-        raise ConfigError(f"{target}: this folder holds {what}; choose another -o")
-    above = next(parent for parent in target.absolute().parents if parent.exists())
-    if not above.is_dir():
-        raise ConfigError(f"{target}: {above.name} is a file; choose another -o")
-
-
 def manifest_of(folder: Path, *, name: str) -> dict[str, tuple[str, int]]:
     """SHA-256 and bytes of each file, by its name, as a folder's manifest has them.
 
@@ -149,6 +103,22 @@ def manifest_of(folder: Path, *, name: str) -> dict[str, tuple[str, int]]:
     return found
 
 
+def check_digests(folder: Path, *, name: str, only: Collection[str] = names.FILES) -> None:
+    """Compares all files of a folder, or `only` some, with its manifest.
+
+    Raises:
+        ConfigError: one is missing or damaged.
+    """
+    for each, (digest, size) in manifest_of(folder, name=name).items():
+        if each not in only:
+            continue
+        path = folder / each
+        if path.is_symlink() or not path.is_file():
+            raise ConfigError(f"{name}: {each} is missing; take another copy")
+        if path.stat().st_size != size or file_digest(path) != digest:
+            raise ConfigError(f"{name}: {each}: damaged: not as the manifest has it; take another copy")
+
+
 def check_folder(folder: Path, *, name: str | None = None) -> None:
     """Compares all files of a folder with its manifest, and reads them.
 
@@ -156,12 +126,7 @@ def check_folder(folder: Path, *, name: str | None = None) -> None:
         ConfigError: one is missing or damaged, or they contradict each other.
     """
     name = name or str(folder)
-    for each, (digest, size) in manifest_of(folder, name=name).items():
-        path = folder / each
-        if path.is_symlink() or not path.is_file():
-            raise ConfigError(f"{name}: {each} is missing; take another copy")
-        if path.stat().st_size != size or file_digest(path) != digest:
-            raise ConfigError(f"{name}: {each}: damaged: not as the manifest has it; take another copy")
+    check_digests(folder, name=name)
     weights = load_weights(folder / names.WEIGHTS)
     architecture = read_yaml(Architecture, folder / names.ARCHITECTURE)
     if architecture.without_provenance() != weights.architecture:
@@ -200,9 +165,18 @@ def _write_records(facts: CardFacts, folder: Path) -> None:
         "evaluation": None if facts.evaluation is None else evaluation_record(facts.evaluation),
         "search": None if facts.search is None else asdict(facts.search),
     }
-    text = json.dumps(results, indent=1, default=str)
+    text = json.dumps(_finite(results), indent=1, default=str, allow_nan=False)
     (folder / names.RESULTS).write_text(text + "\n", encoding="utf-8")
     shutil.copyfile(facts.folder / METRICS, folder / names.METRICS)
+
+
+def _finite(value: Any) -> Any:
+    """Plain values in which numbers that JSON has not, as the loss of a network that diverged, are None."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _write_pictures(facts: CardFacts, folder: Path, handing: Handing) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from nas.hub import names
 from nas.hub.client import Hub
 from nas.hub.folder import best_weights_in, check_folder
-from nas.hub.pull import pulled_commit, seen
+from nas.hub.pull import is_whole, pulled_commit, seen
 from search_spaces.networks.network import Network
 from search_spaces.settings.config_error import ConfigError
 from trials.devices.cache_folder import cache_folder
@@ -57,7 +57,7 @@ def _of_repository(name: str, revision: str | None) -> Path:
     if revision is not None:
         names.check_revision(revision)
     cached = cache_folder("hub") / name
-    if revision is not None and COMMIT.fullmatch(revision) and (folder := cached / revision).is_dir():
+    if revision is not None and COMMIT.fullmatch(revision) and is_whole(folder := cached / revision):
         check_folder(folder, name=f"{name} ({folder})")
         return folder
     hub = Hub()

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from search_spaces.settings.sentences import one_line, plain_name
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]#!|<>~&$:@])")
+WWW = re.compile(r"(?i)(www)\.")  # begins a link without any other sign
 LONGEST = 200  # characters of a name
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
-    code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    code: f"\\u{code:04x}"
+    for code in (0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
 
 
@@ -16,7 +18,7 @@ def plain(text: str) -> str:
     """A name of somebody's as one line of text in Markdown: every sign that could be markup is escaped."""
     line = one_line(plain_name(text)).translate(CONTROL)
     shown = line if len(line) <= LONGEST else line[:LONGEST] + "…"
-    return SPECIAL.sub(r"\\\1", shown)
+    return WWW.sub(r"\1\\.", SPECIAL.sub(r"\\\1", shown))
 
 
 def code(text: str) -> str:
@@ -33,5 +35,6 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 
 
 
 def fenced(language: str, text: str) -> str:
-    """A block of code."""
-    return f"```{language}\n{text.rstrip()}\n```"
+    """A block of code; its fence is longer than any in the text."""
+    fence = max(["```", *(run + "`" for run in re.findall("`{3,}", text))], key=len)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

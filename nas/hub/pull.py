@@ -1,16 +1,21 @@
 """A network pulled from the Hub into a folder: the files of its manifest alone, by their digests."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nas.hub import names
 from nas.hub.client import Hub, Repository
-from nas.hub.folder import check_folder, manifest_of, refuse_taken, unfinished_folder
+from nas.hub.folder import check_digests, check_folder, manifest_of
+from nas.hub.new_folder import refuse_taken, unfinished_folder
+from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.unfinished_files import unfinished_name
+from search_spaces.settings.yaml_files import read_yaml
+from trials.devices.file_lock import locked
 
-MOST_MANIFEST = 1 << 20  # bytes
+MOST_MANIFEST = 1 << 20  # bytes, also of an architecture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,24 +72,24 @@ def _pulled(hub: Hub, found: Repository, folder: Path, on_progress: Callable[[st
         raise ConfigError(
             f"{found.name}: holds no network that nas push has written ({names.MANIFEST} is missing)"
         )
-    if (found.sizes[names.MANIFEST] or 0) > MOST_MANIFEST:
-        raise ConfigError(
-            f"{found.name}: {names.MANIFEST}: damaged: it is larger than any; take another copy"
-        )
+    check_manifest_size(found)
     with unfinished_folder(folder) as temporary:
         hub.download(found, names.MANIFEST, temporary)
         manifest = manifest_of(temporary, name=found.name)
-        for name, (_, size) in manifest.items():
-            there = found.sizes.get(name, -1)
-            if there is not None and there != size:
-                what = (
-                    "is missing" if there == -1 else f"has {there:,} bytes, and {size:,} in {names.MANIFEST}"
-                )
-                raise ConfigError(f"{found.name}: {name} {what}; take another revision")
-        total = sum(size for _, size in manifest.values())
+        sizes = {name: size for name, (_, size) in manifest.items()}
+        _check_sizes(found, sizes)
+        total = sum(sizes.values())
+        if total > (free := shutil.disk_usage(temporary).free):
+            raise ConfigError(
+                f"{found.name}: has {total / 1e6:,.1f} MB, and {folder} has room for {free / 1e6:,.1f} MB"
+            )
         on_progress(f"downloading {len(manifest)} files, {total / 1e6:,.1f} MB")
-        for name in manifest:
+        # The architecture first: one that is refused, as for an op that is not trusted, costs no weights.
+        for name in sorted(manifest, key=lambda each: each != names.ARCHITECTURE):
             hub.download(found, name, temporary)
+            if name == names.ARCHITECTURE:
+                check_digests(temporary, name=found.name, only=(name,))
+                read_yaml(Architecture, temporary / name)
         shutil.rmtree(temporary / ".cache", ignore_errors=True)  # the library's notes on its downloads
         on_progress("comparing digests")
         check_folder(temporary, name=found.name)
@@ -97,12 +102,66 @@ def _pulled(hub: Hub, found: Repository, folder: Path, on_progress: Callable[[st
     )
 
 
+def check_manifest_size(found: Repository) -> None:
+    """Refuses a manifest that is larger than any, before it is downloaded.
+
+    Raises:
+        ConfigError: it is.
+    """
+    size = found.sizes[names.MANIFEST]
+    if size is None or size > MOST_MANIFEST:
+        raise ConfigError(
+            f"{found.name}: {names.MANIFEST}: damaged: it is larger than any; take another copy"
+        )
+
+
+def _check_sizes(found: Repository, sizes: Mapping[str, int]) -> None:
+    """Compares the sizes in a manifest (bytes, by name) with those that the Hub tells."""
+    for name, size in sizes.items():
+        if name not in found.sizes:
+            raise ConfigError(f"{found.name}: {name} is missing; take another revision")
+        if (there := found.sizes[name]) != size:
+            has = "a size that the Hub does not tell" if there is None else f"{there:,} bytes"
+            raise ConfigError(
+                f"{found.name}: {name} has {has}, and {size:,} in {names.MANIFEST}; take another revision"
+            )
+    if sizes[names.ARCHITECTURE] > MOST_MANIFEST:
+        raise ConfigError(
+            f"{found.name}: {names.ARCHITECTURE}: damaged: it is larger than any; take another copy"
+        )
+
+
 def pulled_commit(hub: Hub, found: Repository, folder: Path) -> Path:
-    """The folder, which holds this commit of a repository: as pulled before, or now.
+    """The folder CACHE/USER/NAME/COMMIT, which holds this commit of a repository: as pulled before, or now.
+
+    Processes that want the same commit wait for the first of them. A copy that is damaged is replaced.
 
     Raises:
         ConfigError: as `pull`.
     """
-    if not folder.is_dir():
-        _pulled(hub, found, folder, lambda what: None)
+    try:
+        folder.parents[2].mkdir(parents=True, exist_ok=True)
+        with locked(folder.parents[2] / f".{found.name.replace('/', '--')}.lock"):
+            if folder.is_dir() and not is_whole(folder):
+                damaged = unfinished_name(folder)
+                folder.rename(damaged)
+                shutil.rmtree(damaged, ignore_errors=True)
+            if not folder.is_dir():
+                _pulled(hub, found, folder, lambda what: None)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    except ConfigError:
+        if (
+            not folder.is_dir()
+        ):  # a process of another host, which this lock does not hold, may have it by now
+            raise
     return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """True of a folder whose files are as its manifest has them."""
+    try:
+        check_digests(folder, name=str(folder))
+    except ConfigError:
+        return False
+    return True

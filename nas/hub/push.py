@@ -1,7 +1,7 @@
 """A training's network pushed to the Hub: checked, written to a folder, uploaded in one commit."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,13 @@ from nas.hub import names
 from nas.hub.card import Handing
 from nas.hub.card_facts import CardFacts
 from nas.hub.client import Hub, Repository
-from nas.hub.folder import write_folder
+from nas.hub.folder import manifest_of, write_folder
+from nas.hub.pull import check_manifest_size
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import some
 
-OF_THE_HUB = (".gitattributes", names.CARD, "LICENSE")  # of a repository that was made on the Hub's page
+OF_THE_HUB = (".gitattributes", names.CARD)  # of a repository that was made on the Hub's page
+MOST_METADATA = 4096  # bytes of a card that the Hub has begun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,21 +59,22 @@ def push(
     hub.check_token()
     on_progress(f"asking the Hub about {repository}")
     before = hub.repository(repository)
+    earlier = () if before is None else _earlier_push(hub, before)
     if before is not None:
-        _check_repository(before, public=public)
+        _check_visibility(before, public=public)
     found = facts()
     if found.evaluation is None:
+        key = "data.source" if found.config.test is None else "test"
         raise ConfigError(
-            f"{found.place}: not pushed: its card would have no confusion and no calibration, for the "
-            "images are "
-            f"not there: {found.no_evaluation}\nWhere they are, `nas export --format card` keeps both with "
-            "the "
-            "training; `nas train --run` with `--set data.source=IMAGES` records another place of theirs"
+            f"{found.place}: not pushed: its card would have no confusion and no calibration: "
+            f"{found.no_evaluation}\nWhere the images are, `nas export --format card` keeps both with the "
+            f"training; `nas train --run` with `--set {key}=IMAGES` records another place of theirs"
         )
     with tempfile.TemporaryDirectory(prefix="nas-push-") as folder:
         on_progress("writing the card and its files")
         files = write_folder(found, Path(folder), handing)
         size = sum((Path(folder) / name).stat().st_size for name in files)
+        _refuse_others(before, earlier, files)
         on_progress(f"uploading {len(files)} files, {size / 1e6:,.1f} MB")
         if before is None:
             hub.create(repository, private=not public)
@@ -80,7 +83,7 @@ def push(
                 repository,
                 Path(folder),
                 files,
-                delete=_left_over(before, files),
+                delete=sorted(set(earlier) - set(files)),
                 message=f"Weights of epoch {found.finished.best_epoch}, card and records",
                 parent=None if before is None else before.commit,
             )
@@ -91,13 +94,47 @@ def push(
     return PushedNetwork(repository=repository, url=url, private=not public, files=files, bytes=size)
 
 
-def _check_repository(found: Repository, *, public: bool) -> None:
-    """Refuses a repository of something else, and one that more, or fewer, can see than was said."""
+def _earlier_push(hub: Hub, found: Repository) -> tuple[str, ...]:
+    """Files of an earlier push that are there; none in an empty repository.
+
+    Raises:
+        ConfigError: the repository holds something else.
+    """
     others = sorted(set(found.sizes) - set(OF_THE_HUB))
-    if others and names.MANIFEST not in found.sizes:
-        raise ConfigError(
-            f"{found.name}: this repository holds something else ({some(others)}); choose another name"
-        )
+    with tempfile.TemporaryDirectory(prefix="nas-push-") as folder:
+        if names.MANIFEST in found.sizes:
+            check_manifest_size(found)
+            hub.download(found, names.MANIFEST, Path(folder))
+            try:
+                earlier = manifest_of(Path(folder), name=found.name)
+            except ConfigError:  # a file of this name alone is no push
+                raise _something_else(found, [names.MANIFEST]) from None
+            return tuple(name for name in (*earlier, names.MANIFEST) if name in found.sizes)
+        if others:
+            raise _something_else(found, others)
+        if (size := found.sizes.get(names.CARD, 0)) is None or size > MOST_METADATA:
+            raise _something_else(found, [names.CARD])
+        if names.CARD in found.sizes:
+            hub.download(found, names.CARD, Path(folder))
+            if not _is_metadata((Path(folder) / names.CARD).read_bytes()):
+                raise _something_else(found, [names.CARD])
+    return (names.CARD,) if names.CARD in found.sizes else ()
+
+
+def _something_else(found: Repository, files: list[str]) -> ConfigError:
+    return ConfigError(
+        f"{found.name}: this repository holds something else ({some(files)}); choose another name"
+    )
+
+
+def _is_metadata(card: bytes) -> bool:
+    """True of a card that the Hub has begun: metadata between two lines of hyphens, and no text."""
+    lines = [line.strip() for line in card.decode(errors="replace").strip().splitlines()]
+    return not lines or (len(lines) > 1 and lines[0] == lines[-1] == "---" and "---" not in lines[1:-1])
+
+
+def _check_visibility(found: Repository, *, public: bool) -> None:
+    """Refuses a repository that more, or fewer, can see than was said."""
     if not found.is_private and not public:
         raise ConfigError(f"{found.name}: everybody can see this repository; --public says that you mean it")
     if found.is_private and public:
@@ -107,7 +144,11 @@ def _check_repository(found: Repository, *, public: bool) -> None:
         )
 
 
-def _left_over(before: Repository | None, files: tuple[str, ...]) -> list[str]:
-    """Files of an earlier push that this one does not have."""
+def _refuse_others(before: Repository | None, earlier: Collection[str], files: Collection[str]) -> None:
+    """Refuses to write over a file that is of no earlier push."""
     there = set() if before is None else set(before.sizes)
-    return sorted((there & set(names.FILES)) - set(files))
+    if before is not None and (taken := sorted((there & set(files)) - set(earlier))):
+        raise ConfigError(
+            f"{before.name}: {some(taken)}: there, and of no earlier push; rename or remove it on its page "
+            "on the Hub, or choose another name"
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from trials.log.earlier_log import values_digest
 from trials.log.file_names import AUDIT_FOLDER
 from trials.log.row_types import TrialRow
 from trials.log.run_folder import is_run
+from trials.log.run_places import place_of, run_folder
 from trials.log.run_reader import recorded_trials
 
 
@@ -59,7 +61,8 @@ class SearchFacts:
     step_time: RecordedStepTime | None
     log_digest: str  # SHA-256 of the rows of all finished trials
     audit: AuditFigures | None
-    audit_epochs: int | None
+    audit_epochs: tuple[int, int] | None  # the fewest and the most of an architecture's long trainings
+    trials_of_it: int = 1  # that have completed with this architecture; none of several is named
 
 
 def found_run(architecture: Architecture, training: Path, *, given: Path | None) -> Path | None:
@@ -79,6 +82,7 @@ def found_run(architecture: Architecture, training: Path, *, given: Path | None)
     above = training.absolute().parent
     for folder in (Path("runs") / name, above / name, above.parent / "runs" / name, above.parent / name):
         if is_run(folder):
+            folder = run_folder(place_of(folder))  # of a mirror what its store has now
             try:
                 _trial_row(folder, architecture)
             except ConfigError:  # another run of this name
@@ -94,31 +98,35 @@ def search_facts(run: Path, architecture: Architecture) -> SearchFacts:
         ConfigError: it does not read, or has no trial of this architecture.
     """
     rows = sorted(recorded_trials(run), key=lambda each: each["trial_id"])
-    row = _trial_row(run, architecture)
+    row, same = _trial_row(run, architecture)
     audits = _audits(run)
     found = None if audits is None else proxy_audit(_frame(run), audits)
     figures = audit_figures(Path(run.name), found)  # its place here is nobody's business
     return SearchFacts(
-        run=one_line(run.name),
+        run=one_line(run.absolute().name),
         trial_id=int(row["trial_id"]),
         trials=len(rows),
         strategy=row.get("strategy"),
         step_time=step_time_of(row),
         log_digest=values_digest(rows),
         audit=figures if isinstance(figures, AuditFigures) else None,
-        audit_epochs=None if found is None else int(found.pairs["epochs"].max()),
+        audit_epochs=None
+        if found is None
+        else (int(found.pairs["epochs"].min()), int(found.pairs["epochs"].max())),
+        trials_of_it=same,
     )
 
 
 def step_time_of(row: Mapping[str, object]) -> RecordedStepTime | None:
     """The step time of a trial's row, or of an architecture's provenance; None where there is none."""
-    ratio = row.get("step_time_ratio")
-    if not isinstance(ratio, int | float):
-        return None
 
     def number(name: str) -> Any:
         value = row.get(name)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+        return value if is_number else None
+
+    if (ratio := number("step_time_ratio")) is None:
+        return None
 
     def text(*names: str) -> str | None:
         return next((str(row[name]) for name in names if row.get(name) is not None), None)
@@ -142,16 +150,58 @@ def step_time_of(row: Mapping[str, object]) -> RecordedStepTime | None:
     )
 
 
-def _trial_row(run: Path, architecture: Architecture) -> TrialRow:
-    wanted = architecture.architecture_id
+def _trial_row(run: Path, architecture: Architecture) -> tuple[TrialRow, int]:
+    """The trial that an architecture's provenance names, or the first one of it where none is named.
+
+    Returns:
+        Its row; how many trials it could be.
+
+    Raises:
+        ConfigError: there is none, or the one that is named is another one here.
+    """
+    wanted, provenance = architecture.architecture_id, architecture.provenance or {}
     rows = [row for row in recorded_trials(run) if row["architecture_id"] == wanted]
     completed = [
         row for row in rows if row["status"] == "completed" and row.get("step_time_ratio") is not None
     ]
     if not completed:
         raise ConfigError(f"{run}: this run has no completed trial of the architecture {wanted}")
-    named = (architecture.provenance or {}).get("trial_id")
-    return next((row for row in completed if row["trial_id"] == named), completed[0])
+    if "trial_id" not in provenance:
+        return completed[0], len(completed)
+    for row in completed:
+        if row["trial_id"] == provenance["trial_id"] and not (other := _difference(row, provenance)):
+            return row, 1
+        if row["trial_id"] == provenance["trial_id"]:
+            raise ConfigError(
+                f"{run}: this is not the run that found the architecture: the {other} of its trial "
+                f"{row['trial_id']} is another one than the architecture's file records"
+            )
+    raise ConfigError(
+        f"{run}: this is not the run that found the architecture: its trial {provenance['trial_id']} is not "
+        f"one of the architecture {wanted}"
+    )
+
+
+def _difference(row: TrialRow, provenance: Mapping[str, object]) -> str:
+    """The first field that a trial's row has otherwise than a provenance records it; empty if none."""
+    at = row["finished_at"]
+    found: dict[str, object] = {
+        "seed": row.get("seed"),
+        "finished_at": None if at is None else at.isoformat(timespec="seconds"),
+    }
+    if "selected_by" not in provenance:  # of a finalist it is the mean of its own trainings
+        found["step_time_ratio"] = row.get("step_time_ratio")
+    for name, value in found.items():
+        if value is not None and name in provenance and not _is_same(value, provenance[name]):
+            return name
+    return ""
+
+
+def _is_same(value: object, recorded: object) -> bool:
+    """True of equal values, also of a time that YAML has read as one, and of a number that was rounded."""
+    if isinstance(value, float) and isinstance(recorded, int | float):
+        return isclose(value, recorded, rel_tol=1e-6)
+    return str(value).replace(" ", "T") == str(recorded).replace(" ", "T")
 
 
 def _frame(run: Path) -> pd.DataFrame:

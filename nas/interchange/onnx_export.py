@@ -125,8 +125,13 @@ def _write(network: Network, path: Path, resolution: int, facts: dict[str, str])
         )
     assert program is not None
     model = program.model_proto
-    for node in model.graph.node:
-        del node.metadata_props[:]  # where in which files of this machine each came from
+    graph, functions = model.graph, model.functions
+    parts = (
+        graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer,
+        *functions, *(node for function in functions for node in function.node),
+    )  # fmt: skip
+    for part in parts:
+        del part.metadata_props[:]  # where in which files of this machine each came from
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(model)

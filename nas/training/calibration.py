@@ -47,8 +47,11 @@ class CalibrationCounter:
         self._sums = torch.zeros(3, BINS, dtype=torch.float64, device=device)  # images, confidences, hits
 
     def add(self, logits: Tensor, correct: Tensor) -> None:
-        """Adds a batch: logits (B, K), and for each image whether its likeliest class is right (B,)."""
-        confidence = logits.double().softmax(dim=1).amax(dim=1)  # (B,)
+        """Adds a batch: logits (B, K), and for each image whether its likeliest class is right (B,).
+
+        Where a network has diverged, and a logit is no number, there is no probability: that counts as 0.
+        """
+        confidence = logits.double().softmax(dim=1).amax(dim=1).nan_to_num(0.0)  # (B,)
         bins = (confidence * BINS).long().clamp(max=BINS - 1)
         for row, values in zip(self._sums, (torch.ones_like(confidence), confidence, correct), strict=True):
             row.index_add_(0, bins, values.to(row.dtype))

@@ -21,7 +21,7 @@ def draw_confusion(evaluation: Evaluation, path: Path, *, title: str) -> None:
     chosen = np.flatnonzero(matrix.sum(axis=1))
     if len(chosen) > DRAWN:
         wrong = matrix.sum(axis=1) - np.diag(matrix)
-        chosen = np.sort(np.argsort(-wrong)[:DRAWN])
+        chosen = np.sort(chosen[np.argsort(-wrong[chosen], kind="stable")[:DRAWN]])
         title += f" (the {DRAWN} classes with most mistakes)"
     shares = matrix[np.ix_(chosen, chosen)] / matrix[chosen].sum(axis=1, keepdims=True)
     side = min(max(4.5, 0.32 * len(chosen) + 2), 16)

@@ -20,6 +20,10 @@ HUB = (
         "a push under a licence whose text is no URL",
         "alice/flowers", "--license", "other", "--license-link", "license.txt",
     ),
+    push(
+        "a preview with a link to a licence that is not named",
+        "alice/flowers", "--dry-run", "--license-link", "https://example.org/license",
+    ),
     push("a push to a name without a user", "flowers", "--license", "mit"),
     push("a push to a name with a path upwards", "alice/..", "--license", "mit"),
     push("a preview of a file", "alice/flowers", "--dry-run"),
@@ -27,6 +31,7 @@ HUB = (
     Case("a pull of a name that leads elsewhere", ("pull", "../flowers")),
     Case("a pull of a revision with a path upwards", ("pull", "alice/flowers", "--revision", "../main")),
     Case("a pull over a file", ("pull", "alice/flowers", "-o", "flowers"), {"flowers": "mine"}),
+    Case("a pull into the folder in which it is typed", ("pull", "alice/flowers", "-o", ".")),
     Case("a pull into a folder that holds something", ("pull", "alice/flowers", "-o", "."), {"mine": "mine"}),
     Case("a card without a licence", ("export", ".", "--format", "card")),
     Case("a card of an architecture", ("export", "efficientnet-b0", "--format", "card", "--license", "mit")),

@@ -165,6 +165,16 @@ def read_facts(folder: Path, *, prefix: str = "") -> DataFacts | None:
     )
 
 
+def has_several_labels(folder: Path) -> bool:
+    """True where a recorded image has more than one label; False where nothing is recorded, or reads."""
+    try:
+        with parquet_refused():
+            labels = pq.read_table(folder / IMAGES_FILE, columns=["labels"])["labels"]
+    except (UnreadableParquetError, FileNotFoundError):
+        return False
+    return (pc.max(pc.list_value_length(labels)).as_py() or 0) > 1
+
+
 def _facts_of(record: dict[str, Any]) -> DataFacts:
     lists = {name: tuple(value) for name, value in record.items() if isinstance(value, list)}
     return DataFacts(**{**record, **lists})

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,14 @@ from documents import typed, unknown
 from handed import PREVIEW, evaluated, facts_of, train_to_hand_on
 
 from analysis.intervals import share
+from nas.hub import evaluated as evaluated_module
 from nas.hub import names
 from nas.hub.card import card_text
 from nas.hub.card_facts import card_facts
 from nas.hub.card_results import CONFUSED, confused_pairs
 from nas.hub.evaluated import FILE, KeptEvaluation, evaluated_now
 from nas.hub.folder import card_preview, write_folder
-from nas.hub.search_facts import RecordedStepTime, SearchFacts
+from nas.hub.search_facts import RecordedStepTime, SearchFacts, step_time_of
 from nas.results.audit import AuditFigures
 from nas.training.calibration import BINS, Calibration
 from nas.training.config import TrainingConfig
@@ -59,7 +62,8 @@ def test_a_card_has_all_sections_and_leaves_nothing_open(trained: Path) -> None:
     card = card_preview(card_facts(trained), PREVIEW)
     assert re.findall(r"^## (.+)$", card, flags=re.M) == SECTIONS
     assert all(section(card, title).strip() for title in SECTIONS)
-    assert not re.search(r"(?i)more information needed|\btodo\b|\bnan\b|\bNone\b(?<!none)", card)
+    words = re.sub(r"```.*?```", "", card, flags=re.S)
+    assert not re.search(r"(?i:more information needed|\btodo\b|\bnan\b)|\bNone\b", words)
     assert {command for command in typed(card) if unknown(command)} == set()
 
 
@@ -102,7 +106,14 @@ def test_where_test_images_were_read_confusion_and_calibration_are_of_these(tmp_
     said = section(card, "Results")
     assert f"| test | {finished.test_images:,} | **{finished.test_accuracy:.4f}** |" in said
     assert "had the best balanced accuracy on minival" in said
-    assert "The test images were read once" in said
+    assert "is that of these weights, which minival has chosen" in said
+    assert "But the test images are of the source that was trained on" in said
+    assert f"The balanced accuracy is **{finished.value:.4f}** on minival images and " in said
+    assert f"**{finished.test_value:.4f}** on test images." in said
+    balanced = front(card)["model-index"][0]["results"][0]["metrics"][1]
+    assert (balanced["type"], balanced["value"]) == (
+        "balanced_accuracy", pytest.approx(finished.test_value, abs=1e-6)
+    )  # fmt: skip
     assert front(card)["model-index"][0]["results"][0]["dataset"]["split"] == "test"
     assert "| test | `digits` |" in section(card, "Data")
     assert "Minival has chosen" not in card
@@ -146,9 +157,78 @@ def test_without_its_images_a_card_says_how_its_evaluation_is_computed(trained: 
     facts = facts_of(trained, evaluation=None, no_evaluation="/secret/place: there is no such folder")
     card = card_text(facts, PREVIEW, names.NEEDED)
     for title in ("Confusion", "Calibration of probabilities"):
-        assert "Not computed: the images (`digits`) were not there" in section(card, title)
-        assert "nas train --run" in section(card, title)
+        assert "Not computed: the minival images (`digits`) could not be read" in section(card, title)
+        assert "--set data.source=IMAGES` records" in section(card, title)
     assert "/secret/place" not in card
+    of_test = replace(facts, config=replace(facts.config, test="/secret/place/t"), are_other_images=True)
+    said = section(card_text(of_test, PREVIEW, names.NEEDED), "Confusion")
+    assert "the test images (`t`) were not those of the training any more" in said
+    assert "--set test=IMAGES` records" in said
+
+
+def test_what_a_reader_has_to_know_of_labels_weights_and_test_images_is_said(trained: Path) -> None:
+    facts = facts_of(trained)
+    plain = card_text(facts, PREVIEW, names.NEEDED)
+    assert "several labels" not in plain
+    assert "began from the weights" not in plain
+    config = replace(facts.config, init="/home/alice/start.safetensors", test="/home/alice/tests")
+    card = card_text(replace(facts, config=config, has_several_labels=True), PREVIEW, names.NEEDED)
+    assert "counts as right if it is any of them" in section(card, "Results")
+    assert "began from the weights `start.safetensors`" in section(card, "Use and limits")
+    assert "`tests`, of which no digest was recorded" in section(card, "Data")
+    assert "/home/alice" not in card
+
+
+def test_images_that_are_others_by_now_are_told_from_missing_ones(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def others(*words: object, **options: object) -> None:
+        raise ConfigError("2 images added")
+
+    folder = Path(shutil.copytree(trained, tmp_path / "copy"))
+    (folder / FILE).unlink(missing_ok=True)
+    monkeypatch.setattr(evaluated_module, "check_same_data", others)
+    facts = card_facts(folder)
+    assert (facts.evaluation, facts.no_evaluation, facts.are_other_images) == (None, "2 images added", True)
+
+
+def test_an_evaluation_that_cannot_be_kept_is_still_one(trained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "copy"))
+    (folder / FILE).unlink(missing_ok=True)
+    config = card_facts(folder, evaluate=partial(evaluated_now, keep=False)).config
+    assert not (folder / FILE).exists()
+    (folder / FILE).mkdir()  # a place that cannot be written
+    assert evaluated_now(folder, config).evaluation.images
+
+
+def test_numbers_that_json_has_not_are_none_in_the_results(trained: Path, tmp_path: Path) -> None:
+    facts = facts_of(trained)
+    assert facts.evaluation is not None
+    evaluation = replace(facts.evaluation.evaluation, loss=float("nan"))
+    folder = tmp_path / "flowers"
+    folder.mkdir()
+    write_folder(replace(facts, evaluation=replace(facts.evaluation, evaluation=evaluation)), folder, PREVIEW)
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    results = json.loads((folder / names.RESULTS).read_text(), parse_constant=refuse)
+    assert results["evaluation"]["loss"] is None
+
+
+def test_conditions_of_a_step_time_are_no_markup(trained: Path) -> None:
+    step = step_time_of({"step_time_ratio": 0.5, "precision": "<b>", "timing_mode": "[a](b)"})
+    said = section(card_text(facts_of(trained, step_time=step), PREVIEW, names.NEEDED), "Step time S")
+    assert r"\<b\>, \[a\](b)" in said
+
+
+@pytest.mark.parametrize("name", ["PROFILE", "NUM_CLASSES", "FETCH$place${file}"])
+def test_a_name_is_no_field_of_the_code(trained: Path, name: str) -> None:
+    place = f"alice/{name}"
+    handing = replace(PREVIEW, place=place, onnx=True)
+    card = card_text(facts_of(trained), handing, (*names.NEEDED, names.TIMM, names.ONNX))
+    assert card.count(f'snapshot_download("{place}")') == 2
+    assert "num_classes=10," in card
 
 
 def test_confused_pairs_come_in_the_order_of_their_images() -> None:
@@ -220,7 +300,7 @@ def test_an_audit_has_its_tau_and_a_search_without_one_names_the_command(trained
     )  # fmt: skip
     search = SearchFacts(
         run="flowers-run", trial_id=4, trials=60, strategy="evolution", step_time=None, log_digest="ab" * 32,
-        audit=audit, audit_epochs=40,
+        audit=audit, audit_epochs=(40, 40),
     )  # fmt: skip
     card = card_text(facts_of(trained, search=search), PREVIEW, names.NEEDED)
     said = section(card, "Search and audit")
@@ -228,6 +308,12 @@ def test_an_audit_has_its_tau_and_a_search_without_one_names_the_command(trained
     assert "| reward lost by the short ranking's first | 0.004 | too few |" in said
     assert "20 architectures of the run were trained again for 40 epochs" in said
     assert "ab" * 32 in section(card, "Digests")
+    unequal = replace(search, audit_epochs=(20, 40), trials_of_it=2)
+    said = section(card_text(facts_of(trained, search=unequal), PREVIEW, names.NEEDED), "Search and audit")
+    assert "trained again for 20 to 40 epochs" in said
+    assert "the first of 2 of this architecture" in said
+    given = facts_of(trained, search=search, named_run=None)
+    assert "given as a file" not in card_text(given, PREVIEW, names.NEEDED)
     without = card_text(facts_of(trained, search=replace(search, audit=None)), PREVIEW, names.NEEDED)
     assert "No audit was run" in section(without, "Search and audit")
 

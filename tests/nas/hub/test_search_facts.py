@@ -81,4 +81,30 @@ def test_step_time_of_a_provenance_that_somebody_edited_is_what_is_a_number() ->
     found = step_time_of({"step_time_ratio": 0.5, "step_seconds": "fast", "batch_size": True})
     assert found is not None
     assert (found.ratio, found.seconds, found.batch_size, found.interval) == (0.5, None, None, None)
-    assert step_time_of({"step_time_ratio": "fast"}) is None
+    for ratio in ("fast", True, float("nan"), float("inf")):
+        assert step_time_of({"step_time_ratio": ratio}) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"trial_id": 10**6}, {"finished_at": "2020-01-01T00:00:00+00:00"}, {"step_time_ratio": 9.5}]
+)
+def test_another_run_of_that_name_is_not_the_one_that_found_it(
+    run: Path, winner: Architecture, tmp_path: Path, change: dict[str, object]
+) -> None:
+    assert winner.provenance is not None
+    recorded = {**winner.provenance, "run": "mine", **change}
+    if "step_time_ratio" in change:
+        del recorded["selected_by"]  # of a finalist it is the mean of its own trainings
+    other = replace(winner, provenance=recorded)
+    assert found_run(other, tmp_path / "train" / "flowers", given=None) is None
+    with pytest.raises(ConfigError, match="this is not the run that found the architecture"):
+        search_facts(run, other)
+
+
+def test_without_a_provenance_the_first_of_its_trials_is_taken_and_called_so(
+    run: Path, winner: Architecture
+) -> None:
+    facts = search_facts(run, winner.without_provenance())
+    rows = read_trials(run)
+    same = rows[(rows.architecture_id == winner.architecture_id) & (rows.status == "completed")]
+    assert (facts.trial_id, facts.trials_of_it) == (same.trial_id.min(), len(same))

@@ -40,6 +40,15 @@ def test_a_certain_prediction_is_in_the_last_bin() -> None:
     assert found.expected_error == 0.0
 
 
+def test_logits_that_are_no_numbers_count_as_no_confidence() -> None:
+    nan, inf = float("nan"), float("inf")
+    found = counted(
+        torch.tensor([[nan, nan], [inf, 0.0], [nan, 1.0], [9.0, -9.0]]), [True, False, False, True]
+    )
+    assert (found.images, found.counts[0], found.counts[BINS - 1]) == (4, 3, 1)
+    assert (found.confidence[0], found.accuracy[0]) == (0.0, pytest.approx(1 / 3))
+
+
 def test_batches_add_up_to_what_one_batch_of_all_gives() -> None:
     logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(1))
     correct = torch.arange(40) % 3 == 0

@@ -10,7 +10,7 @@ from saved_figures import labelled_lines, saved_figures
 from nas.events import EpochMetrics
 from nas.training.calibration import BINS, Calibration
 from nas.training.evaluation import Evaluation
-from nas.training.evaluation_pictures import draw_calibration, draw_confusion
+from nas.training.evaluation_pictures import DRAWN, draw_calibration, draw_confusion
 from nas.training.picture import draw_training
 
 UNUSED = {field.name: 0.0 for field in fields(EpochMetrics)}  # in the picture, where a row names no other
@@ -66,6 +66,20 @@ def test_picture_of_a_confusion_has_the_shares_of_each_class(tmp_path: Path) -> 
     assert np.asarray(axes.images[0].get_array()).tolist() == [[0.8, 0.2], [0.25, 0.75]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
     assert [text.get_text() for text in axes.texts] == ["80", "20", "25", "75"]
+
+
+def test_picture_of_many_classes_leaves_out_those_without_images(tmp_path: Path) -> None:
+    counts = np.diag([0] * 9 + [5] * (DRAWN + 1))
+    counts[9 + DRAWN, 9] = 2
+    evaluation = Evaluation(
+        images=int(counts.sum()), resolution=16, accuracy=0.9, accuracy_top5=1.0, loss=0.5,
+        classes=tuple(f"class {i}" for i in range(len(counts))), confusion=counts,
+    )  # fmt: skip
+    with saved_figures() as figures:
+        draw_confusion(evaluation, tmp_path / "confusion.png", title="confusion")
+    shares = np.asarray(figures[0].axes[0].images[0].get_array())
+    assert shares.shape == (DRAWN, DRAWN)
+    assert np.allclose(shares[:-1].sum(axis=1), 1)
 
 
 def test_picture_of_a_calibration_has_the_accuracy_and_the_images_of_each_bin(tmp_path: Path) -> None:
