@@ -82,7 +82,7 @@ def read_networks(folders: list[Path], measured: Path) -> list[Compared]:
                     name=network["name"],
                     params=network["params"],
                     macs=network["macs"],
-                    ratio=times[network["name"]]["step_seconds"],
+                    ratio=times[network["name"]]["step_time_ratio"],
                     seconds=network["seconds"],
                     accuracies=seeds,
                 )
@@ -102,19 +102,21 @@ def print_table(networks: list[Compared], differences: list[PairedDifference]) -
         *sorted(zip(networks[1:], differences, strict=True), key=lambda row: -row[0].mean.value),
     ]
     for network, difference in rows:
-        mean = network.mean
         cells = [
             network.name, f"{network.ratio:.2f} x", short_count(network.params), short_count(network.macs),
-            str(len(network.accuracies)), f"{mean.value:.4f} [{mean.low:.4f}, {mean.high:.4f}]",
+            str(len(network.accuracies)), _words(network.mean, "{:.4f}"),
         ]  # fmt: skip
         if difference is None:
             cells.append("")
         else:
-            own = difference.difference
-            cells.append(
-                f"{own.value:+.4f} [{own.low:+.4f}, {own.high:+.4f}]{' sure' if difference.is_sure else ''}"
-            )
+            cells.append(_words(difference.difference, "{:+.4f}") + " sure" * difference.is_sure)
         print("| " + " | ".join(cells) + " |")
+
+
+def _words(figure: Estimate, form: str) -> str:
+    """A figure with its interval, where there is one."""
+    interval = "" if np.isnan(figure.low) else f" [{form.format(figure.low)}, {form.format(figure.high)}]"
+    return form.format(figure.value) + interval
 
 
 def print_cost(run: Path, *, epochs: int) -> None:
@@ -129,10 +131,8 @@ def print_cost(run: Path, *, epochs: int) -> None:
     longer = rows[rows["purpose"] == "finalist"]
     best = longer.loc[longer["reward"].idxmax()]
     cost = steps.sum() / (best["step_time_ratio"] * epochs)
-    short = (
-        rows[rows["purpose"] != "finalist"].drop_duplicates("architecture_id").set_index("architecture_id")
-    )
-    paired = longer.set_index("architecture_id").join(short, rsuffix="_short", how="inner")
+    short = rows[rows["purpose"] != "finalist"].drop_duplicates("architecture_id")
+    paired = longer.merge(short, on="architecture_id", suffixes=("", "_short"))
     for figure in ("reward", "accuracy"):
         tau = kendall_tau(paired[f"{figure}_short"].tolist(), paired[figure].tolist())
         print(f"{run}: tau of {figure}, {len(paired)} finalists: {tau:.2f}")
