@@ -272,10 +272,11 @@ def _(mo, plots, plt, read_trials, run, trials):
 @app.cell
 def _(mo, plots, plt, trials):
     from analysis.ledger import utilisation
+    from analysis.numbers import percent
 
     cost, _axes = plt.subplots(figsize=(6, 2.4), layout="constrained")
     plots.draw_ledger(_axes, trials)
-    mo.vstack([mo.md(f"## What it cost\n\nUtilisation {utilisation(trials):.0%}"), cost])
+    mo.vstack([mo.md(f"## What it cost\n\nUtilisation {percent(utilisation(trials))}"), cost])
     return
 
 

@@ -4,6 +4,7 @@ Tokens are where that library keeps them (`hf auth login`, HF_TOKEN), and stand 
 """
 
 import errno
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,7 +117,9 @@ class Hub:
         adds = [library.CommitOperationAdd(each, str(folder / each)) for each in files]
         deletes = [library.CommitOperationDelete(each) for each in delete]
         # Of a commit the library raises these two also where the Hub refuses a file or the card's metadata.
-        with self._refused(name, also=(RuntimeError, ValueError)):
+        with self._refused(name, also=(RuntimeError, ValueError)), warnings.catch_warnings():
+            # The curves of a training are a Parquet file, which the library takes for a data set's.
+            warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
             done = self._api.create_commit(
                 name, [*adds, *deletes], commit_message=message, parent_commit=parent, repo_type="model"
             )

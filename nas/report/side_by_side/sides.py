@@ -106,19 +106,14 @@ class Sides:
         return self.seconds_of(self.compared) if len(self.compared) > 1 else None
 
     def trials_of(self, sides: Iterable[Side]) -> int | None:
-        """Number of trials that all of these runs have which have any; None with another device's times."""
+        """The fewest trials of these runs, those without any left out; None with another device's times."""
         counts = [len(side.curve) for side in sides if len(side.curve)]
         return min(counts) if counts and self.device is None else None
 
     def seconds_of(self, sides: Iterable[Side]) -> float | None:
-        """Device time that all of these runs have spent which have any trial; None as `trials_of`."""
+        """The least device time of these runs, those without a trial left out; None as `trials_of`."""
         spent = [side.device_seconds for side in sides if side.device_seconds]
         return min(spent) if spent and self.device is None else None
-
-    @property
-    def reward_words(self) -> str:
-        """The reward of the comparison as it is calculated."""
-        return formula(self.terms, self.objective)
 
 
 def read_sides(

@@ -18,7 +18,6 @@ from trials.training.sgd import SGD
 
 OTHERS = ("sgd", "adamw", "muon")
 Gradients = list[list[Tensor]]  # of each step, of each parameter
-Groups = list[dict[str, object]]  # of parameters, as torch takes them
 
 
 def network() -> nn.Module:
