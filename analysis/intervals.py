@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,22 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A figure and its 95 % interval as they are printed; None where nothing tells how the figure varies."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def interval_of(found: Estimate) -> Interval:
+    """An estimate as it is printed: with both ends of its interval, or none."""
+    value, low, high = map(float, found)
+    known = math.isfinite(low) and math.isfinite(high)
+    return Interval(value=value, low=low if known else None, high=high if known else None)
 
 
 def share(hits: float, count: float) -> Estimate:

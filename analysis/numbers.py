@@ -1,5 +1,7 @@
 """Numbers as people read them: counts, durations, shares."""
 
+import math
+
 
 def short_count(number: int) -> str:
     """A number to three figures: 27.2 k, 4.28 M."""
@@ -22,6 +24,11 @@ def milliseconds(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural where it is not one: 1 worker, 2,000 workers."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def finite_or_none(value: float) -> float | None:
+    """A figure as JSON takes it: None in the place of NaN and infinity."""
+    return float(value) if math.isfinite(value) else None
 
 
 def percent(share: float, *, digits: int = 0, signed: bool = False) -> str:

@@ -1,6 +1,5 @@
 """Figures of a comparison: accuracies and differences with intervals, step time, size, seconds."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +7,13 @@ from statistics import fmean
 
 import numpy as np
 
-from analysis.intervals import Estimate
+from analysis.intervals import Estimate, Interval, interval_of
 from analysis.paired import SURE, PairedDifference, mean_of_seeds, paired_differences
 from analysis.standard_error import standard_error
 from nas.comparing.config import ComparisonPlan, Conditions, Equal
 from nas.comparing.trainings import Outcomes, left_to_train, outcomes_of, seconds_left, training_folder
 from nas.training.finished import FinishedTraining
 from trials.objective import ACCURACY, Objective
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A figure and its 95 % interval, Student's; None where the spread between trainings is unknown."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +182,7 @@ def _network(
         step_time_ratio_spread=costs.step_time_ratio_spread,
         timing_flag=costs.timing_flag,
         epochs=costs.epochs,
-        accuracy=_interval(_share(mean_of_seeds(accuracies))) if len(accuracies) else None,
+        accuracy=interval_of(_share(mean_of_seeds(accuracies))) if len(accuracies) else None,
         against_first=_difference(difference, is_complete=is_complete) if difference is not None else None,
         seconds=fmean(each.seconds for each in ended.values()) if ended else None,
         trainings=tuple(
@@ -223,7 +213,7 @@ def _seed(seed: int, ended: FinishedTraining, folder: Path) -> SeedFigures:
 
 def _difference(found: PairedDifference, *, is_complete: bool) -> Difference:
     return Difference(
-        difference=_interval(found.difference),
+        difference=interval_of(found.difference),
         pairs=found.pairs,
         p_value=found.p_value,
         is_sure=found.is_sure and is_complete,  # early looks inflate false positives
@@ -233,9 +223,3 @@ def _difference(found: PairedDifference, *, is_complete: bool) -> Difference:
 def _share(found: Estimate) -> Estimate:
     """An estimate of a share, which is none below 0 or above 1; NaN stays."""
     return Estimate(found.value, *np.clip([found.low, found.high], 0.0, 1.0))
-
-
-def _interval(found: Estimate) -> Interval:
-    value, low, high = map(float, found)
-    known = math.isfinite(low) and math.isfinite(high)
-    return Interval(value=value, low=low if known else None, high=high if known else None)

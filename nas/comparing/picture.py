@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from analysis.intervals import Interval
 from analysis.numbers import short_count
 from analysis.plain_text import drawable, plain_text
 from analysis.plots import COLOURS
-from nas.comparing.figures import ComparisonFigures, Interval, NetworkFigures
+from nas.comparing.figures import ComparisonFigures, NetworkFigures
 from trials.objective import in_words
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ LIBRARY = "training-aware-nas"
 
 @dataclass(frozen=True, kw_only=True)
 class Handing:
-    """How a network is handed on.
+    """The terms on which a network is handed on.
 
     Attributes:
         place: a repository's name, or the name of a folder, as the card's loaders take it.
@@ -138,7 +138,7 @@ def _summary(facts: CardFacts) -> str:
 
 
 def _use_section(facts: CardFacts) -> str:
-    """What follows from the records about its use."""
+    """Intended use and limits, as far as the records tell them."""
     few = min(facts.data.images_of_classes, default=0)
     lines = [
         "## Use and limits",

@@ -59,7 +59,7 @@ def timm_refusal(facts: CardFacts) -> str:
 
 
 def loading_section(facts: CardFacts, *, place: str, files: Collection[str], is_repository: bool) -> str:
-    """How to load the network: one line here, in timm where that can express it, in ONNX Runtime."""
+    """Code that loads the network: one line here, in timm where that can express it, in ONNX Runtime."""
     side = facts.weights.resolution
     folder = place.rpartition("/")[2] if is_repository else place
     pull = f"nas pull {place}\n" if is_repository else ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.intervals import Estimate
+from analysis.numbers import finite_or_none
 from analysis.proxy_audit import ProxyAudit
 
 Interval = tuple[float, float]  # 95 %
@@ -51,17 +52,13 @@ def audit_figures(run: Path, found: ProxyAudit | None) -> AuditFigures | TooFewA
         architectures=len(found.pairs),
         top=found.top,
         seed_deviation=found.seed_deviation or None,
-        tau=_or_none(found.tau.value),
+        tau=finite_or_none(found.tau.value),
         tau_interval=_interval(found.tau),
-        recall=_or_none(found.recall.value),
+        recall=finite_or_none(found.recall.value),
         recall_interval=_interval(found.recall),
-        regret=_or_none(found.regret.value),
+        regret=finite_or_none(found.regret.value),
         regret_interval=_interval(found.regret),
     )
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _interval(found: Estimate) -> Interval | None:

@@ -37,7 +37,7 @@ class Importances:
 def decision_importances(
     choices: Sequence[Sequence[int]], rewards: np.ndarray, space: SearchSpace
 ) -> Importances | None:
-    """How far the choices of the best tenth of trials differ from those of all, for each decision.
+    """Importance of each decision: how far the best tenth of trials choose otherwise than all.
 
     PED-ANOVA (S. Watanabe, A. Bansal, F. Hutter, 2023): the Pearson divergence of an option's frequencies in
     the best tenth from those in all trials, so that what a strategy prefers anyway counts as no effect.

@@ -1,11 +1,11 @@
 """The summary of a search that has ended."""
 
-import math
 import statistics
 from dataclasses import dataclass
 
 from analysis.finalists import Standing
 from analysis.headline import Headline, Interval, headline
+from analysis.numbers import finite_or_none
 from analysis.rungs import RungAgreement, Savings, rung_agreement, savings
 from analysis.trial_rules import baseline_rewards, is_counted
 from nas.search.search import SearchResult
@@ -163,13 +163,9 @@ def _rung(agreement: RungAgreement) -> RungSummary:
     return RungSummary(
         epochs=agreement.epochs,
         of=agreement.of,
-        kendall_tau=_or_none(agreement.tau.value),
-        low=_or_none(agreement.tau.low),
-        high=_or_none(agreement.tau.high),
+        kendall_tau=finite_or_none(agreement.tau.value),
+        low=finite_or_none(agreement.tau.low),
+        high=finite_or_none(agreement.tau.high),
         trials=agreement.count,
         promoted=agreement.chosen,
     )
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -7,6 +7,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from analysis.intervals import Interval
 from analysis.numbers import counted, duration, percent, precise_duration, short_count, three_figures
 from nas.advising.comparison_steps import comparison_goes_on
 from nas.comparing.compare import (
@@ -17,7 +18,7 @@ from nas.comparing.compare import (
     TrainingDue,
 )
 from nas.comparing.config import ComparisonPlan
-from nas.comparing.figures import ComparisonFigures, Interval, NetworkFigures
+from nas.comparing.figures import ComparisonFigures, NetworkFigures
 from nas.comparing.results import JSON_FILE, PICTURE_FILE
 from nas.screens.measure import UNCERTAIN, UNCERTAIN_NOTE, shortened
 from nas.screens.terminal import copyable, print_notes

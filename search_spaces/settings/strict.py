@@ -1,4 +1,4 @@
-"""How pydantic checks the dataclasses that are read from files: no unknown key, no NaN, no infinity."""
+"""Checks that pydantic makes of dataclasses read from files: no unknown key, no NaN, no infinity."""
 
 from pydantic import ConfigDict
 

@@ -71,7 +71,7 @@ def list_hint(found: str, names: Collection[str]) -> str:
 
 
 def _of_nothing(kind: Any, field: FieldInfo | None) -> str:
-    """What to write where nothing, or a key's default, is meant."""
+    """The text to write where nothing, or a key's default, is meant."""
     if field is None:
         return ""
     if field.is_required():

@@ -120,7 +120,7 @@ def _words(figure: Estimate, form: str) -> str:
 
 
 def print_cost(run: Path, *, epochs: int) -> None:
-    """What a search took over one full training of its winner, and how its short trials ranked its finalists.
+    """Cost of a search over one full training of its winner, and tau of its short trials with its finalists.
 
     Cost counts training steps by the step times that were measured, so that it does not depend on what else
     the machine did; timing and evaluation are left out on both sides.

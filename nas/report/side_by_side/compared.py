@@ -1,4 +1,4 @@
-"""What was found by several runs at equal budgets, and which differences between them are sure."""
+"""Results of several runs at equal budgets, and tests of the differences between them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.intervals import Estimate, difference, welch_p_value
-from analysis.numbers import duration
+from analysis.intervals import Estimate, Interval, difference, interval_of, welch_p_value
+from analysis.numbers import duration, finite_or_none
 from analysis.paired import SURE, holm
 from analysis.run_comparison import best_at
 from nas.report.side_by_side.cautions import cautions
 from nas.report.side_by_side.figures import (
     DifferenceFigures,
-    Interval,
     RunFigures,
     SideBySideFigures,
     WinnerFigures,
@@ -67,9 +66,11 @@ def run_figures(side: Side, found: Sides) -> RunFigures:
         rescored=side.own_reward is not None and not side.apart,
         trials=len(curve),
         device_seconds=side.device_seconds,
-        best=_known(float(curve["best"].iloc[-1])) if len(curve) else None,
-        best_at_trials=None if side.apart else _known(_best_at(side, found.at_trials, "trials")),
-        best_at_seconds=None if side.apart else _known(_best_at(side, found.at_seconds, "device_seconds")),
+        best=finite_or_none(float(curve["best"].iloc[-1])) if len(curve) else None,
+        best_at_trials=None if side.apart else finite_or_none(_best_at(side, found.at_trials, "trials")),
+        best_at_seconds=None
+        if side.apart
+        else finite_or_none(_best_at(side, found.at_seconds, "device_seconds")),
         winner=_winner(side),
     )
 
@@ -96,10 +97,6 @@ def _winner(side: Side) -> WinnerFigures | None:
         is_longer=found.is_longer,
         epochs=found.epochs,
     )
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 # ---------------------------------------------------------------------- differences
@@ -186,7 +183,7 @@ def _difference(
         label=group,
         against=first,
         measure=measure,
-        difference=Interval(value=estimate.value, low=_known(estimate.low), high=_known(estimate.high)),
+        difference=interval_of(estimate),
         counts=(len(own), len(others)),
         p_value=p_value,
         is_sure=False,

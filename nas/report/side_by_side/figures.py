@@ -2,16 +2,8 @@
 
 from dataclasses import dataclass
 
+from analysis.intervals import Interval
 from trials.objective import Objective
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A figure and its 95 % interval, Student's; None where nothing tells how it varies."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from analysis.intervals import Interval
 from analysis.ledger import ALL_KINDS, utilisation, wall_seconds, work
 from analysis.numbers import counted, duration, percent, short_count, three_figures
 from analysis.ranking import searched
@@ -13,7 +14,6 @@ from nas.report.markup import Markup, details, figure, join, table, tag
 from nas.report.side_by_side.compared import ONE_RUN
 from nas.report.side_by_side.figures import (
     DifferenceFigures,
-    Interval,
     RunFigures,
     SideBySideFigures,
     WinnerFigures,
@@ -31,7 +31,7 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def runs_section(found: Sides, figures: SideBySideFigures) -> Markup:
-    """What each run found, what does not compare, and what the comparison does not tell."""
+    """Sections of the page: each run's results, runs that do not compare, limits of the comparison."""
     lines = [_run_line(side, run) for side, run in zip(found.sides, figures.runs, strict=True)]
     head = ["", "run", "strategy", "seed", "trials", "device time"]
     # Heads in short: the table has many columns. A budget that not all have is left out.

@@ -84,7 +84,7 @@ class Sides:
 
     @property
     def compared(self) -> list[Side]:
-        """Those that compare with the first, and the first."""
+        """The first run and all runs that compare with it."""
         return [side for side in self.sides if not side.apart]
 
     @property

@@ -42,7 +42,7 @@ reference:
 
 
 def said_of(folder: Path, text: str, old: str, new: str) -> list[str]:
-    """What is said of a file in which something is replaced; `old` is empty where `new` follows the text."""
+    """The message about a file in which `old` is replaced; it is empty where `new` follows the text."""
     assert old in text
     file = folder / "mine.yaml"
     file.write_text(text.replace(old, new, 1) if old else text + new)
